@@ -1,0 +1,136 @@
+"""The decoder's careful way: parsed JSON, one record at a time, to rows or reasons.
+
+For messages that the straight way in `codec.py` does not take whole. The rules are the same
+(`schema.py`, `rows.py`); two kindnesses are added: `null` means absent, and 12.0 is a whole number.
+"""
+
+import json
+from typing import Any, Final, cast
+
+from pydantic_core import SchemaValidator, ValidationError, from_json
+
+from ingest.core import schema
+from ingest.core.records import Kind, Record
+from ingest.core.refusals import Decoded, Head, refusals_of, refused_whole
+from ingest.core.rows import events_of, fingerprint_of, snapshots_of
+from ingest.core.schema import Shape
+from ingest.errors import Reason, RecordRefused
+
+Fields = dict[str, Any]
+_COUNTS: Final = frozenset({"steps", "steps_total", "version"})
+
+
+def decode_carefully(message: bytes, kind: Kind | None, latest_ms: int) -> Decoded:
+    """The rows and refusals of one message; never raises, whatever the bytes."""
+    try:
+        fields = _parsed(message)
+        shape = _shape_told_by(fields, kind)
+        records = _records_of(fields, shape)
+    except RecordRefused as refused:
+        return refused_whole(message, refused)
+    try:
+        if len(records) > schema.RECORDS_MAX:
+            raise RecordRefused(Reason.TOO_MANY_RECORDS, str(shape.list_field))
+        envelope = _validated(schema.ENVELOPE, fields)
+    except RecordRefused as refused:
+        return refused_whole(message, refused, len(records))
+    return _decode_records(message, shape, envelope, records, latest_ms)
+
+
+def _parsed(message: bytes) -> Fields:
+    try:
+        fields = from_json(message)
+    except ValueError:  # not UTF-8, not JSON, or nested deeper than the parser goes
+        raise RecordRefused(Reason.MALFORMED_MESSAGE, "message") from None
+    if not isinstance(fields, dict):
+        raise RecordRefused(Reason.MALFORMED_MESSAGE, "message")
+    return fields
+
+
+def _shape_told_by(fields: Fields, kind: Kind | None) -> Shape:
+    """The one shape whose telling field is there; a list goes before inlined fields."""
+    for telling in (
+        {"events": schema.EVENT_LIST, "snapshots": schema.SNAPSHOT_LIST},
+        {"ts": schema.ONE_EVENT, "timestamp": schema.ONE_SNAPSHOT},
+    ):
+        match [s for field, s in telling.items() if field in fields and kind in (None, s.kind)]:
+            case [shape]:
+                return shape
+            case [_, _]:
+                break
+    raise RecordRefused(Reason.MALFORMED_MESSAGE, "message")
+
+
+def _records_of(fields: Fields, shape: Shape) -> list[Any]:
+    if shape.list_field is None:
+        return [{field: value for field, value in fields.items() if field != "idempotency_key"}]
+    records = fields[shape.list_field]
+    if not isinstance(records, list) or not records:
+        raise RecordRefused(Reason.MALFORMED_MESSAGE, shape.list_field)
+    return records
+
+
+def _decode_records(
+    message: bytes, shape: Shape, envelope: Fields, records: list[Any], latest_ms: int
+) -> Decoded:
+    user_id, device_id, source, key = envelope.values()
+    rows_of = events_of if shape.kind is Kind.ACTIVITY else snapshots_of
+    rows: list[Record] = []
+    printed: list[Any] = []
+    refused: list[tuple[int, RecordRefused]] = []
+    for index, record in enumerate(records):
+        try:
+            printed.append(record)
+            printed[-1] = values = _values_of(record, shape.kind)
+            rows += rows_of(user_id, device_id, source, (values,), latest_ms)
+        except RecordRefused as error:
+            refused.append((index, error))
+    fingerprint = None
+    if key is not None:
+        printed = [v if isinstance(v, list) else json.dumps(v, sort_keys=True) for v in printed]
+        fingerprint = fingerprint_of(shape.kind, user_id, device_id, source, printed)
+    head = Head(user_id, device_id, source, str(shape.list_field))
+    refusals = refusals_of(message, head, refused, len(records))
+    return Decoded(shape.kind, user_id, len(records), rows, refusals, key, fingerprint)
+
+
+def _values_of(record: Any, kind: Kind) -> list[Any]:
+    """The validated values of one record, in the order of its schema."""
+    if not isinstance(record, dict):
+        raise RecordRefused(Reason.INVALID_RECORD, "record")
+    whole = {
+        field: int(value) if field in _COUNTS and _is_whole(value) else value
+        for field, value in record.items()
+    }
+    return [*_validated(schema.RECORD[kind], whole).values()]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _validated(validator: SchemaValidator, fields: Fields) -> Fields:
+    """The fields as validated; raises with the reason of the first broken rule."""
+    present = {field: value for field, value in fields.items() if value is not None}
+    try:
+        return cast("Fields", validator.validate_python(present))
+    except ValidationError as error:
+        broken = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = str(broken["loc"][0])
+        raise RecordRefused(_reason_of(field, broken["type"]), field) from None
+
+
+def _reason_of(field: str, broken_rule: str) -> Reason:
+    """The reason code of a field's broken rule, as the table in DESIGN section 2 has it."""
+    if field in ("user_id", "device_id", "idempotency_key"):
+        return Reason.INVALID_ID
+    if field in ("ts", "timestamp"):
+        return Reason.INVALID_TIMESTAMP
+    is_bound = broken_rule in ("greater_than_equal", "less_than_equal", "finite_number")
+    if not is_bound or field == "version":
+        return Reason.INVALID_RECORD
+    if field in ("hr_avg", "hr_avg_session"):
+        return Reason.OUT_OF_RANGE_HR
+    if broken_rule == "greater_than_equal":
+        return Reason.NEGATIVE_VALUE
+    return Reason.OUT_OF_RANGE

@@ -1,0 +1,120 @@
+"""Which verdict a record gets when its identity, or its message's key, is known (DESIGN 3)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Generic, NamedTuple, TypeVar, cast
+
+from ingest.core.records import Event, Record, Snapshot
+from ingest.core.refusals import Decoded, Refusal
+from ingest.errors import Reason
+
+Row = TypeVar("Row", Event, Snapshot)
+
+
+class Verdict(StrEnum):
+    """What became of a record; the counts of all five add up to the records received."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CORRECTED = "corrected"
+    STALE = "stale"
+    REJECTED = "rejected"
+
+
+class Judgement(NamedTuple, Generic[Row]):
+    """A verdict on the incoming record at `place`, and the record it was compared with."""
+
+    place: int
+    incoming: Row
+    known: Row
+    verdict: Verdict
+
+
+class KeyRef(NamedTuple):
+    """An idempotency key, in the scope of its user."""
+
+    user_id: str
+    key: str
+
+
+class Keyed(NamedTuple):
+    """A batch after its keys spoke: keys to remember, how many records known keys repeat."""
+
+    decoded: Sequence[Decoded]
+    fresh: Mapping[KeyRef, str]
+    repeated: int
+
+
+def judge(known: Iterable[tuple[int, Row, Row]]) -> list[Judgement[Row]]:
+    """Verdicts on records whose identity was there before them, in the order given.
+
+    Each is a place, the incoming record and the stored one of the same identity. A correction is
+    what its successors in the same call are compared with.
+    """
+    judgements = []
+    current: dict[tuple[object, ...], Row] = {}
+    for place, incoming, stored in known:
+        identity = identity_of(incoming)
+        before = current.get(identity, stored)
+        verdict = verdict_on(incoming, before)
+        if verdict is Verdict.CORRECTED:
+            current[identity] = incoming
+        judgements.append(Judgement(place, incoming, before, verdict))
+    return judgements
+
+
+def verdict_on(incoming: Record, known: Record) -> Verdict:
+    """The verdict on one record against the known record of its identity."""
+    if incoming.version > known.version:
+        return Verdict.CORRECTED
+    if incoming.version < known.version:
+        return Verdict.STALE
+    return Verdict.DUPLICATE if measured(incoming) == measured(known) else Verdict.REJECTED
+
+
+def measured(record: Record) -> tuple[object, ...]:
+    """What is compared: the measures of an event and its date, both totals of a snapshot."""
+    if isinstance(record, Event):
+        return record.steps, record.calories_out, record.hr_avg, record.date
+    return record.steps_total, record.calories_out_total
+
+
+def identity_of(record: Record) -> tuple[object, ...]:
+    """What makes two records the same one; the source is no part of it."""
+    if isinstance(record, Snapshot):
+        return record.user_id, record.device_id, record.date, record.timestamp_ms
+    return record.user_id, record.device_id, record.minute
+
+
+def with_keys(
+    originals: Sequence[bytes],
+    decoded: Sequence[Decoded],
+    keys: Mapping[int, KeyRef],
+    known: Mapping[KeyRef, str],
+) -> Keyed:
+    """The batch without the rows of messages whose key is known.
+
+    `keys` are those of the messages at these places, in order; `known` the fingerprints they were
+    remembered with. The same message again is repeated, another is refused whole.
+    """
+    applied = [*decoded]
+    fresh: dict[KeyRef, str] = {}
+    repeated = 0
+    for place, key in keys.items():
+        message = decoded[place]
+        fingerprint = known.get(key) or fresh.get(key)
+        if fingerprint is None:
+            fresh[key] = cast("str", message.fingerprint)
+        elif fingerprint == message.fingerprint:
+            applied[place] = message._replace(rows=(), refusals=())
+            repeated += message.records
+        else:
+            refusal = Refusal(
+                reason=Reason.IDEMPOTENCY_CONFLICT,
+                field="idempotency_key",
+                place=None,
+                records=message.records,
+                original=originals[place],
+            )
+            applied[place] = message._replace(rows=(), refusals=(refusal,))
+    return Keyed(applied, fresh, repeated)

@@ -1,0 +1,272 @@
+"""Daily totals: folded forward from a known total, or recomputed from every record of the day.
+
+A day's `state` is what folding needs: per device the sums of its events per UTC hour, and its
+chain of snapshots in short (DESIGN sections 5 and 6). `fold` replaces the hours and chains that
+were read again from the log and adds the records that are new; `recompute` is the slow, obvious
+oracle that the tests and `db verify` hold it to. All sums are integers.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Final, Literal, NamedTuple
+
+from ingest.core.deltas import Chain, SnapshotRules, chain_of, extend
+from ingest.core.merge import DeviceMerge, DeviceTotal, merged
+from ingest.core.records import Day, Event, Snapshot, mean_units
+from ingest.core.sums import NO_EVENTS, EventSums, minus, plus, summed, sums_of
+from ingest.core.timestamps import MINUTES_PER_HOUR
+
+Basis = Literal["snapshots", "events", "mixed"]
+
+
+class DeviceDay(NamedTuple):
+    """One device's part of a day's state: sums per epoch hour, their sum, and the chain."""
+
+    hours: Mapping[int, EventSums]
+    events: EventSums
+    chain: Chain | None
+
+
+class DailyTotal(NamedTuple):
+    """The total of a day; `revision` counts its saved changes from 1, 0 is not saved yet.
+
+    `hr_avg` and calories are in units of 1/10,000. A day whose last record moved to another date
+    keeps a total of nothing, so that its revision goes on.
+    """
+
+    day: Day
+    steps: int
+    calories_out: int
+    hr_avg: int | None
+    basis: Basis
+    devices: Mapping[str, DeviceTotal]
+    events_count: int
+    snapshots_count: int
+    resets: int
+    revision: int
+    updated_at: datetime | None
+    state: Mapping[str, DeviceDay]
+
+
+class Rules(NamedTuple):
+    """The settings that totals depend on; changing them takes a `db rebuild`."""
+
+    merge: DeviceMerge = DeviceMerge()
+    snapshots: SnapshotRules = SnapshotRules()
+
+
+class Change(NamedTuple):
+    """What new records bring to one day, by device: event sums per epoch hour, and snapshots."""
+
+    hours: dict[str, dict[int, EventSums]]
+    snapshots: dict[str, list[Snapshot]]
+
+
+class Reread(NamedTuple):
+    """What the log holds of one day: every event of some epoch hours, every snapshot or None."""
+
+    hours: Collection[int]
+    events: Sequence[Event]
+    snapshots: Sequence[Snapshot] | None
+
+
+_EMPTY: Final = DeviceDay({}, NO_EVENTS, None)
+_new: Final = tuple.__new__
+_time: Final = attrgetter("timestamp_ms")
+
+
+def changes_of(events: Iterable[Event], snapshots: Iterable[Snapshot]) -> dict[Day, Change]:
+    """What records that are all new to the log bring to each day."""
+    changes: dict[Day, Change] = {}
+    for (user_id, date, device_id, hour), sums in sums_of(events):
+        hours = _change(changes, user_id, date).hours.setdefault(device_id, {})
+        known = hours.get(hour)
+        hours[hour] = sums if known is None else plus(known, sums)
+    for snapshot in snapshots:
+        change = _change(changes, snapshot.user_id, snapshot.date)
+        change.snapshots.setdefault(snapshot.device_id, []).append(snapshot)
+    for change in changes.values():
+        for chain in change.snapshots.values():
+            chain.sort(key=_time)
+    return changes
+
+
+def can_fold(total: DailyTotal, change: Change) -> bool:
+    """Whether the change can be added without reading the log: no chain grows but at its end."""
+    for device_id, snapshots in change.snapshots.items():
+        chain = total.state.get(device_id, _EMPTY).chain
+        if chain is not None and not (
+            chain.is_settled and snapshots[0].timestamp_ms > chain.last_ms
+        ):
+            return False
+    return True
+
+
+def fold(total: DailyTotal, change: Change, rules: Rules, now: datetime) -> DailyTotal:
+    """The next revision of a total, with a change that `can_fold` added."""
+    state = dict(total.state)
+    for device_id, added in change.hours.items():
+        device = state.get(device_id, _EMPTY)
+        hours, events = dict(device.hours), device.events
+        for hour, sums in added.items():
+            known = hours.get(hour)
+            hours[hour] = sums if known is None else plus(known, sums)
+            events = plus(events, sums)
+        state[device_id] = DeviceDay(hours, events, device.chain)
+    for device_id, snapshots in change.snapshots.items():
+        device = state.get(device_id, _EMPTY)
+        state[device_id] = device._replace(
+            chain=chain_of(snapshots, rules.snapshots)
+            if device.chain is None
+            else extend(device.chain, snapshots, rules.snapshots)
+        )
+    return _total_of(total.day, state, rules, total.revision + 1, now)
+
+
+def repair(
+    total: DailyTotal | None, day: Day, reread: Reread, rules: Rules, now: datetime
+) -> DailyTotal | None:
+    """A total whose hours and chains are those of the log wherever they were read again.
+
+    The same object where nothing differs; None where there is neither a total nor a record.
+    """
+    state = dict(total.state) if total is not None else {}
+    by_device: dict[str, dict[int, EventSums]] = {}
+    for (_, _, device_id, hour), sums in sums_of(reread.events):
+        hours = by_device.setdefault(device_id, {})
+        known = hours.get(hour)
+        hours[hour] = sums if known is None else plus(known, sums)
+    for device_id in {*state, *by_device}:
+        device = state.get(device_id, _EMPTY)
+        state[device_id] = _with_hours(device, reread.hours, by_device.get(device_id, {}))
+    if reread.snapshots is not None:
+        _replace_chains(state, reread.snapshots, rules.snapshots)
+    state = {
+        device_id: device for device_id, device in state.items() if device.hours or device.chain
+    }
+    if total is None:
+        return _total_of(day, state, rules, 1, now) if state else None
+    repaired = _total_of(day, state, rules, total.revision + 1, now)
+    unchanged = repaired._replace(revision=total.revision, updated_at=total.updated_at) == total
+    return total if unchanged else repaired
+
+
+def recompute(
+    day: Day, events: Sequence[Event], snapshots: Sequence[Snapshot], rules: Rules, now: datetime
+) -> DailyTotal | None:
+    """The total of every accepted record of a day, from nothing; None of no record.
+
+    Slow and obvious: no running sums, no state carried over, one pass over the records per
+    question. Its revision is 0.
+    """
+    by_device: dict[str, tuple[list[Event], list[Snapshot]]] = {}
+    for event in events:
+        by_device.setdefault(event.device_id, ([], []))[0].append(event)
+    for snapshot in snapshots:
+        by_device.setdefault(snapshot.device_id, ([], []))[1].append(snapshot)
+    if not by_device:
+        return None
+    state = {
+        device_id: DeviceDay(
+            {
+                hour: summed([e for e in own_events if e.minute // MINUTES_PER_HOUR == hour])
+                for hour in {e.minute // MINUTES_PER_HOUR for e in own_events}
+            },
+            summed(own_events)._replace(sources=()),
+            chain_of(sorted(own_snapshots, key=_time), rules.snapshots) if own_snapshots else None,
+        )
+        for device_id, (own_events, own_snapshots) in by_device.items()
+    }
+    return _total_of(day, state, rules, 0, now)
+
+
+def is_same(total: DailyTotal | None, other: DailyTotal | None) -> bool:
+    """Whether two totals say the same of a day, state included; saying nothing equals no total."""
+    left, right = (
+        None if t is None or not t.state else t._replace(revision=0, updated_at=None)
+        for t in (total, other)
+    )
+    return left == right
+
+
+def _change(changes: dict[Day, Change], user_id: str, date: str) -> Change:
+    day = _new(Day, (user_id, date))
+    change = changes.get(day)
+    if change is None:
+        change = changes[day] = Change({}, {})
+    return change
+
+
+def _with_hours(
+    device: DeviceDay, hours: Collection[int], reread: Mapping[int, EventSums]
+) -> DeviceDay:
+    """The device with what was read again in place of what was known of these hours."""
+    kept, events = dict(device.hours), device.events
+    for hour in hours:
+        if (known := kept.pop(hour, None)) is not None:
+            events = minus(events, known)
+        if (sums := reread.get(hour)) is not None:
+            kept[hour] = sums
+            events = plus(events, sums)
+    return DeviceDay(kept, events, device.chain)
+
+
+def _replace_chains(
+    state: dict[str, DeviceDay], snapshots: Sequence[Snapshot], rules: SnapshotRules
+) -> None:
+    chains: dict[str, list[Snapshot]] = {}
+    for snapshot in sorted(snapshots, key=_time):
+        chains.setdefault(snapshot.device_id, []).append(snapshot)
+    for device_id in {*state, *chains}:
+        own = chains.get(device_id)
+        chain = chain_of(own, rules) if own else None
+        state[device_id] = state.get(device_id, _EMPTY)._replace(chain=chain)
+
+
+def _total_of(
+    day: Day, state: Mapping[str, DeviceDay], rules: Rules, revision: int, now: datetime
+) -> DailyTotal:
+    devices = {}
+    events = snapshots = resets = hr_sum = hr_count = 0
+    for device_id, (_, sums, chain) in state.items():
+        events += sums.events
+        hr_sum += sums.hr_sum
+        hr_count += sums.hr_count
+        if chain is None:
+            devices[device_id] = DeviceTotal(sums.steps, sums.calories_out, "events")
+        else:
+            snapshots += chain.snapshots
+            resets += chain.resets
+            devices[device_id] = DeviceTotal(chain.steps, chain.calories_out, "snapshots")
+    basis: Basis
+    if len(devices) == 1:
+        ((steps, calories_out, basis),) = devices.values()
+    else:
+        steps, calories_out = merged(devices, _sources(state, rules.merge), rules.merge)
+        basis = _basis(devices)
+    hr_avg = mean_units(hr_sum, hr_count)
+    return _new(
+        DailyTotal,
+        (day, steps, calories_out, hr_avg, basis, devices, events, snapshots, resets)
+        + (revision, now, state),
+    )
+
+
+def _basis(devices: Mapping[str, DeviceTotal]) -> Basis:
+    bases = {device.basis for device in devices.values()}
+    if len(bases) == 2:
+        return "mixed"
+    return bases.pop() if bases else "events"
+
+
+def _sources(state: Mapping[str, DeviceDay], merge: DeviceMerge) -> dict[str, set[str]]:
+    """The sources of the records that each device's total is taken from, where they matter."""
+    if merge.policy != "prefer":
+        return {}
+    return {
+        device_id: {s for sums in device.hours.values() for s in sums.sources}
+        if device.chain is None
+        else {*device.chain.sources}
+        for device_id, device in state.items()
+    }

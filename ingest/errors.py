@@ -1,0 +1,46 @@
+"""What can go wrong, in three families named by what happens next (DESIGN section 8).
+
+`RecordRefused`: dead-letter the record and go on. `BatchRetryable`: acknowledge nothing, run the
+batch again. `WorkerStopped`: a bug or a broken promise; stop with nothing acknowledged.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a record or a whole message was refused (DESIGN sections 2 and 3)."""
+
+    MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    TOO_MANY_RECORDS = "TOO_MANY_RECORDS"
+    INVALID_ID = "INVALID_ID"
+    INVALID_RECORD = "INVALID_RECORD"
+    INVALID_TIMESTAMP = "INVALID_TIMESTAMP"
+    NAIVE_TIMESTAMP = "NAIVE_TIMESTAMP"
+    FUTURE_TIMESTAMP = "FUTURE_TIMESTAMP"
+    NEGATIVE_VALUE = "NEGATIVE_VALUE"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    OUT_OF_RANGE_HR = "OUT_OF_RANGE_HR"
+    CONFLICT_DIFFERENT_DATA = "CONFLICT_DIFFERENT_DATA"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+
+
+class RecordRefused(Exception):  # noqa: N818 - named by what happens next, as the module says
+    """Refuse this record (or message): `reason` says which rule broke, `field` where."""
+
+    def __init__(self, reason: Reason, field: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.reason = reason
+        self.field = field
+
+
+class BatchRetryable(Exception):  # noqa: N818 - as above
+    """The batch did not finish through no fault of its records; run it again, whole."""
+
+
+class WorkerStopped(Exception):  # noqa: N818 - as above
+    """A promise is broken; going on could make a day wrong."""
+
+
+class SettingsInvalid(Exception):  # noqa: N818 - as above
+    """The environment holds a value this program refuses to start on; the text is one clear line."""

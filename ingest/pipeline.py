@@ -1,0 +1,231 @@
+"""One batch of messages, step by step (DESIGN section 7), over the ports.
+
+The order of the steps is what makes totals exact with plain single-document writes: records are
+durable before they are folded, totals are saved before they are published, keys are remembered
+last, and the caller acknowledges only what `run` returned from. A run that raised may be repeated,
+whole, any number of times.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final, cast
+
+from ingest.core.codec import decode
+from ingest.core.dedupe import Judgement, Keyed, KeyRef, Row, Verdict, judge, with_keys
+from ingest.core.records import Day, Event, Kind, Record, Snapshot
+from ingest.core.refusals import Decoded
+from ingest.core.timestamps import MINUTES_PER_HOUR, neighbouring_dates
+from ingest.core.totals import Change, DailyTotal, Reread, Rules, can_fold, changes_of, fold, repair
+from ingest.day_cache import DayCache
+from ingest.errors import BatchRetryable
+from ingest.outcome import Outcome, Settled, dead_letters_of, outcome_of
+from ingest.ports import Message, Publisher, Store
+
+RACES_MAX: Final = 10
+REREAD_DAYS_MAX: Final = 256  # days read again at once, so that a batch of late records is bounded
+
+
+class Pipeline:
+    """Turns batches of messages into saved and published totals.
+
+    Batches that share a day must be run one after another. `now` gives the time as aware UTC.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        *,
+        rules: Rules,
+        now: Callable[[], datetime],
+        future_skew_max: timedelta,
+        day_cache_size: int,
+    ) -> None:
+        self._log, self._totals, self._keys = store
+        self._publisher = publisher
+        self._rules = rules
+        self._now = now
+        self._future_skew_max = future_skew_max
+        self.cache = DayCache(day_cache_size)
+
+    async def run(self, messages: Sequence[Message]) -> Outcome:
+        """Bring a batch to its outcome; only when this returns may the caller acknowledge it.
+
+        Raises `BatchRetryable` (nothing was acknowledged, run it again) or what a port raised.
+        """
+        now = self._now()
+        latest_ms = int((now + self._future_skew_max).timestamp() * 1000)
+        decoded = [decode(m.value, m.kind, latest_ms=latest_ms) for m in messages]
+        keyed = await self._apply_keys(messages, decoded, now)
+        events = cast("list[Event]", _rows(keyed.decoded, Kind.ACTIVITY))
+        snapshots = cast("list[Snapshot]", _rows(keyed.decoded, Kind.HEALTH))
+        known_events = await self._log.append_events(events) if events else {}
+        known_snapshots = await self._log.append_snapshots(snapshots) if snapshots else {}
+        judged_events = _judged(events, known_events)
+        judged_snapshots = _judged(snapshots, known_snapshots)
+        await self._correct(judged_events, judged_snapshots)
+        changes = changes_of(_unknown(events, known_events), _unknown(snapshots, known_snapshots))
+        touched = _touched_by(judged_events, judged_snapshots)
+        settled = await self._settle(changes, touched, now)
+        dead_letters = dead_letters_of(messages, keyed.decoded, judged_events, judged_snapshots)
+        if settled.totals:
+            await self._publisher.publish_totals(settled.totals)
+        if dead_letters:
+            await self._publisher.publish_dead_letters(dead_letters)
+        if keyed.fresh:
+            await self._keys.remember(keyed.fresh, now)
+        return outcome_of(keyed, [*judged_events, *judged_snapshots], dead_letters, settled)
+
+    async def _apply_keys(
+        self, messages: Sequence[Message], decoded: list[Decoded], now: datetime
+    ) -> Keyed:
+        keys = {
+            place: KeyRef(d.user_id, d.idempotency_key)
+            for place, d in enumerate(decoded)
+            if d.idempotency_key is not None
+        }
+        if not keys:
+            return Keyed(decoded, {}, 0)
+        known = await self._keys.fingerprints({*keys.values()}, now)
+        return with_keys([m.value for m in messages], decoded, keys, known)
+
+    async def _correct(
+        self, events: Iterable[Judgement[Event]], snapshots: Iterable[Judgement[Snapshot]]
+    ) -> None:
+        corrected_events = [j.incoming for j in events if j.verdict is Verdict.CORRECTED]
+        if corrected_events:
+            await self._log.correct_events(corrected_events)
+        corrected_snapshots = [j.incoming for j in snapshots if j.verdict is Verdict.CORRECTED]
+        if corrected_snapshots:
+            await self._log.correct_snapshots(corrected_snapshots)
+
+    async def _settle(
+        self, changes: Mapping[Day, Change], touched: dict[Day, "_Touched"], now: datetime
+    ) -> Settled:
+        """Save the total of every touched day: folded where that needs no read, else read again."""
+        drafts = []
+        for day, change in changes.items():
+            total = None if day in touched else self.cache.get(day)
+            if total is None or not can_fold(total, change):
+                touched.setdefault(day, _Touched()).add(change)
+            else:
+                drafts.append(fold(total, change, self._rules, now))
+        settled = await self._save(drafts)
+        races = len(drafts) - len(settled)
+        lost = {draft.day for draft in drafts} - {total.day for total in settled}
+        for day in lost:
+            touched.setdefault(day, _Touched()).add(changes[day])
+        folded, days = len(settled), iter(touched.items())
+        while chunk := dict(islice(days, REREAD_DAYS_MAX)):
+            reread, lost_races = await self._settle_by_reading(chunk, now)
+            settled += reread
+            races += lost_races
+        self.cache.put(settled)
+        return Settled(settled, folded, len(settled) - folded, races)
+
+    async def _settle_by_reading(
+        self, touched: Mapping[Day, "_Touched"], now: datetime
+    ) -> tuple[list[DailyTotal], int]:
+        settled: list[DailyTotal] = []
+        races = 0
+        for _ in range(RACES_MAX):
+            unchanged, drafts = await self._repair(touched, now)
+            saved = await self._save(drafts)
+            settled += unchanged + saved
+            if len(saved) == len(drafts):
+                return settled, races
+            races += len(drafts) - len(saved)
+            lost = {draft.day for draft in drafts} - {total.day for total in saved}
+            touched = {day: touched[day] for day in lost}
+        raise BatchRetryable(f"{len(touched)} days kept changing under {RACES_MAX} attempts")
+
+    async def _repair(
+        self, touched: Mapping[Day, "_Touched"], now: datetime
+    ) -> tuple[list[DailyTotal], list[DailyTotal]]:
+        """The totals that are right as they are, and the drafts of the others.
+
+        Totals are read before the log: whoever then loses the compare-and-set reads again and
+        sees the winner's records.
+        """
+        known = await self._totals.load(touched)
+        hours = {(day.user_id, hour) for day, part in touched.items() for hour in part.hours}
+        events = await self._log.events_in_hours(hours) if hours else ()
+        chained = [day for day, part in touched.items() if part.has_snapshots]
+        snapshots = await self._log.snapshots_of_days(chained) if chained else ()
+        events_by_day, snapshots_by_day = _by_day(events), _by_day(snapshots)
+        unchanged: list[DailyTotal] = []
+        drafts: list[DailyTotal] = []
+        for day, part in touched.items():
+            reread = Reread(
+                part.hours,
+                events_by_day.get(day, ()),
+                snapshots_by_day.get(day, ()) if part.has_snapshots else None,
+            )
+            total = repair(known.get(day), day, reread, self._rules, now)
+            if total is not None:
+                (unchanged if total is known.get(day) else drafts).append(total)
+        return unchanged, drafts
+
+    async def _save(self, drafts: Sequence[DailyTotal]) -> list[DailyTotal]:
+        lost = await self._totals.save(drafts) if drafts else set()
+        return [draft for draft in drafts if draft.day not in lost]
+
+
+@dataclass(slots=True)
+class _Touched:
+    """What of a day must be read again: these epoch hours, and its snapshots or not."""
+
+    hours: set[int] = field(default_factory=set)
+    has_snapshots: bool = False
+
+    def add(self, change: Change) -> None:
+        self.hours.update(*change.hours.values())
+        self.has_snapshots |= bool(change.snapshots)
+
+
+def _rows(decoded: Iterable[Decoded], kind: Kind) -> list[Record]:
+    rows: list[Record] = []
+    for message in decoded:
+        if message.kind is kind:
+            rows += message.rows
+    return rows
+
+
+def _judged(rows: Sequence[Row], known: Mapping[int, Row]) -> list[Judgement[Row]]:
+    return judge([(place, rows[place], known[place]) for place in sorted(known)]) if known else []
+
+
+def _unknown(rows: Sequence[Row], known: Mapping[int, Row]) -> Sequence[Row]:
+    return [row for place, row in enumerate(rows) if place not in known] if known else rows
+
+
+def _touched_by(
+    events: Iterable[Judgement[Event]], snapshots: Iterable[Judgement[Snapshot]]
+) -> dict[Day, _Touched]:
+    """The days to read again: a duplicate may repeat what a crash left half done.
+
+    A correction may have moved an event to another date, and one that is repeated no longer shows
+    from which; so an event with a version touches every date its minute can have.
+    """
+    touched: dict[Day, _Touched] = {}
+    for event in (j.incoming for j in events if j.verdict in _TOUCHING):
+        dates = neighbouring_dates(event.minute) if event.version else (event.date,)
+        for date in dates:
+            part = touched.setdefault(Day(event.user_id, date), _Touched())
+            part.hours.add(event.minute // MINUTES_PER_HOUR)
+    for snapshot in (j.incoming for j in snapshots if j.verdict in _TOUCHING):
+        day = Day(snapshot.user_id, snapshot.date)
+        touched.setdefault(day, _Touched()).has_snapshots = True
+    return touched
+
+
+def _by_day(rows: Iterable[Row]) -> dict[Day, list[Row]]:
+    by_day: dict[Day, list[Row]] = {}
+    for row in rows:
+        by_day.setdefault(Day(row.user_id, row.date), []).append(row)
+    return by_day
+
+
+_TOUCHING: Final = frozenset({Verdict.DUPLICATE, Verdict.CORRECTED})

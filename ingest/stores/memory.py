@@ -1,0 +1,167 @@
+"""The reference store: the ports' contract in plain dicts, bounded by nothing but memory.
+
+Everything happens between two awaits, so a method is atomic; nothing that was handed in is changed.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from operator import attrgetter
+
+from ingest.core.dedupe import KeyRef
+from ingest.core.records import Day, Event, Snapshot
+from ingest.core.timestamps import MINUTES_PER_HOUR
+from ingest.core.totals import DailyTotal
+from ingest.ports import Store
+
+
+def memory_store(idempotency_ttl: timedelta) -> Store:
+    """An empty store that lives as long as it is referred to."""
+    return Store(MemoryLog(), MemoryTotals(), MemoryKeys(idempotency_ttl))
+
+
+class MemoryLog:
+    """A `RecordLog`: events by user, device, hour and minute; snapshots by user, date and time."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, dict[str, dict[int, dict[int, Event]]]] = {}
+        self._snapshots: dict[str, dict[str, dict[tuple[int, str], Snapshot]]] = {}
+
+    async def append_events(self, events: Sequence[Event]) -> Mapping[int, Event]:
+        known: dict[int, Event] = {}
+        user_id = device_id = None
+        run_hour = -1
+        stored: dict[int, Event] = {}
+        for place, event in enumerate(events):
+            minute = event.minute
+            hour = minute // MINUTES_PER_HOUR
+            if hour != run_hour or event.user_id is not user_id or event.device_id is not device_id:
+                user_id, device_id, run_hour = event.user_id, event.device_id, hour
+                stored = self._hour(user_id, device_id, hour)
+            first = stored.setdefault(minute, event)
+            if first is not event:
+                known[place] = first
+        return known
+
+    async def append_snapshots(self, snapshots: Sequence[Snapshot]) -> Mapping[int, Snapshot]:
+        known = {}
+        for place, snapshot in enumerate(snapshots):
+            first = self._date(snapshot).setdefault(
+                (snapshot.timestamp_ms, snapshot.device_id), snapshot
+            )
+            if first is not snapshot:
+                known[place] = first
+        return known
+
+    async def correct_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            stored = self._hour(event.user_id, event.device_id, event.minute // MINUTES_PER_HOUR)
+            if stored[event.minute].version < event.version:
+                stored[event.minute] = event
+
+    async def correct_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        for snapshot in snapshots:
+            stored, identity = self._date(snapshot), (snapshot.timestamp_ms, snapshot.device_id)
+            if stored[identity].version < snapshot.version:
+                stored[identity] = snapshot
+
+    async def events_in_hours(self, hours: Collection[tuple[str, int]]) -> Sequence[Event]:
+        return [
+            event
+            for user_id, hour in hours
+            for by_hour in self._events.get(user_id, {}).values()
+            for event in by_hour.get(hour, {}).values()
+        ]
+
+    async def snapshots_of_days(self, days: Collection[Day]) -> Sequence[Snapshot]:
+        return [
+            snapshot
+            for user_id, date in days
+            for snapshot in self._snapshots.get(user_id, {}).get(date, {}).values()
+        ]
+
+    async def events_between(self, user_id: str, first: int, last: int) -> Sequence[Event]:
+        first_hour, last_hour = first // MINUTES_PER_HOUR, last // MINUTES_PER_HOUR
+        found = [
+            event
+            for by_hour in self._events.get(user_id, {}).values()
+            for hour, stored in by_hour.items()
+            if first_hour <= hour <= last_hour
+            for event in stored.values()
+            if first <= event.minute <= last
+        ]
+        return sorted(found, key=attrgetter("minute", "device_id"))
+
+    async def snapshots_between(self, user_id: str, first: str, last: str) -> Sequence[Snapshot]:
+        found = [
+            snapshot
+            for date, stored in self._snapshots.get(user_id, {}).items()
+            if first <= date <= last
+            for snapshot in stored.values()
+        ]
+        return sorted(found, key=attrgetter("date", "timestamp_ms", "device_id"))
+
+    async def users(self) -> AsyncIterator[str]:
+        for user_id in sorted({*self._events, *self._snapshots}):
+            yield user_id
+
+    def _hour(self, user_id: str, device_id: str, hour: int) -> dict[int, Event]:
+        by_device = self._events.setdefault(user_id, {})
+        return by_device.setdefault(device_id, {}).setdefault(hour, {})
+
+    def _date(self, snapshot: Snapshot) -> dict[tuple[int, str], Snapshot]:
+        return self._snapshots.setdefault(snapshot.user_id, {}).setdefault(snapshot.date, {})
+
+
+class MemoryTotals:
+    """A `TotalStore`."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, dict[str, DailyTotal]] = {}
+
+    async def load(self, days: Collection[Day]) -> Mapping[Day, DailyTotal]:
+        found = ((day, self._totals.get(day.user_id, {}).get(day.date)) for day in days)
+        return {day: total for day, total in found if total is not None}
+
+    async def save(self, totals: Sequence[DailyTotal]) -> set[Day]:
+        lost = set()
+        for total in totals:
+            user_id, date = total.day
+            stored = self._totals.setdefault(user_id, {})
+            known = stored.get(date)
+            if total.revision == (1 if known is None else known.revision + 1):
+                stored[date] = total
+            else:
+                lost.add(total.day)
+        return lost
+
+    async def totals_between(self, user_id: str, first: str, last: str) -> Sequence[DailyTotal]:
+        stored = self._totals.get(user_id, {})
+        return [stored[date] for date in sorted(stored) if first <= date <= last]
+
+
+class MemoryKeys:
+    """A `KeyStore` that forgets from the oldest on, whenever it is written to."""
+
+    def __init__(self, ttl: timedelta) -> None:
+        self._ttl = ttl
+        self._keys: dict[KeyRef, tuple[str, datetime]] = {}
+
+    async def fingerprints(self, keys: Collection[KeyRef], now: datetime) -> Mapping[KeyRef, str]:
+        found = ((key, self._keys.get(key)) for key in keys)
+        return {
+            key: known[0]
+            for key, known in found
+            if known is not None and now - known[1] < self._ttl
+        }
+
+    async def remember(self, fingerprints: Mapping[KeyRef, str], now: datetime) -> None:
+        self._forget(now)
+        for key, fingerprint in fingerprints.items():
+            self._keys.setdefault(key, (fingerprint, now))
+
+    def _forget(self, now: datetime) -> None:
+        while self._keys:
+            oldest = next(iter(self._keys))
+            if now - self._keys[oldest][1] < self._ttl:
+                return
+            del self._keys[oldest]
