@@ -1,1 +1,1 @@
-"""Exact daily totals from activity events and health snapshots that repeat, reorder and arrive late."""
+"""Exact daily totals from activity events and health snapshots, whatever order they come in."""

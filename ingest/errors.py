@@ -43,4 +43,8 @@ class WorkerStopped(Exception):  # noqa: N818 - as above
 
 
 class SettingsInvalid(Exception):  # noqa: N818 - as above
-    """The environment holds a value this program refuses to start on; the text is one clear line."""
+    """The environment holds a value this program does not start on; the text is one clear line."""
+
+
+class FileUnusable(Exception):  # noqa: N818 - as above
+    """A file cannot be read or written; the text is one clear line."""

@@ -1,7 +1,6 @@
 """What a batch came to: the counts of its verdicts, its totals and its dead letters."""
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 from typing import Any, Final, NamedTuple
@@ -54,10 +53,10 @@ def outcome_of(
     settled: Settled,
 ) -> Outcome:
     """The counts of a batch; what has no other verdict was accepted."""
-    verdicts = Counter(judgement.verdict for judgement in judged)
+    verdicts = [judgement.verdict for judgement in judged]  # count() compares identity first
     records = sum(message.records for message in keyed.decoded)
-    duplicates = keyed.repeated + verdicts[Verdict.DUPLICATE]
-    corrected, stale = verdicts[Verdict.CORRECTED], verdicts[Verdict.STALE]
+    duplicates = keyed.repeated + verdicts.count(Verdict.DUPLICATE)
+    corrected, stale = verdicts.count(Verdict.CORRECTED), verdicts.count(Verdict.STALE)
     rejected = sum(letter.refusal.records for letter in dead_letters)
     return Outcome(
         messages=len(keyed.decoded),

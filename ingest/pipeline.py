@@ -17,7 +17,17 @@ from ingest.core.dedupe import Judgement, Keyed, KeyRef, Row, Verdict, judge, wi
 from ingest.core.records import Day, Event, Kind, Record, Snapshot
 from ingest.core.refusals import Decoded
 from ingest.core.timestamps import MINUTES_PER_HOUR, neighbouring_dates
-from ingest.core.totals import Change, DailyTotal, Reread, Rules, can_fold, changes_of, fold, repair
+from ingest.core.totals import (
+    NO_CHANGE,
+    Change,
+    DailyTotal,
+    Reread,
+    Rules,
+    can_fold,
+    changes_of,
+    fold,
+    repair,
+)
 from ingest.day_cache import DayCache
 from ingest.errors import BatchRetryable
 from ingest.outcome import Outcome, Settled, dead_letters_of, outcome_of
@@ -154,15 +164,11 @@ class Pipeline:
         events = await self._log.events_in_hours(hours) if hours else ()
         chained = [day for day, part in touched.items() if part.has_snapshots]
         snapshots = await self._log.snapshots_of_days(chained) if chained else ()
-        events_by_day, snapshots_by_day = _by_day(events), _by_day(snapshots)
+        found = changes_of(events, snapshots)
         unchanged: list[DailyTotal] = []
         drafts: list[DailyTotal] = []
         for day, part in touched.items():
-            reread = Reread(
-                part.hours,
-                events_by_day.get(day, ()),
-                snapshots_by_day.get(day, ()) if part.has_snapshots else None,
-            )
+            reread = Reread(part.hours, part.has_snapshots, found.get(day, NO_CHANGE))
             total = repair(known.get(day), day, reread, self._rules, now)
             if total is not None:
                 (unchanged if total is known.get(day) else drafts).append(total)
@@ -210,22 +216,25 @@ def _touched_by(
     from which; so an event with a version touches every date its minute can have.
     """
     touched: dict[Day, _Touched] = {}
-    for event in (j.incoming for j in events if j.verdict in _TOUCHING):
-        dates = neighbouring_dates(event.minute) if event.version else (event.date,)
-        for date in dates:
-            part = touched.setdefault(Day(event.user_id, date), _Touched())
-            part.hours.add(event.minute // MINUTES_PER_HOUR)
-    for snapshot in (j.incoming for j in snapshots if j.verdict in _TOUCHING):
+    user_id = date = ""
+    hour = 0
+    for event in (j.incoming for j in events if _is_touching(j.verdict)):
+        own_hour = event.minute // MINUTES_PER_HOUR
+        if (
+            own_hour == hour
+            and event.date == date
+            and event.user_id == user_id
+            and not event.version
+        ):
+            continue
+        user_id, date, hour = event.user_id, event.date, own_hour
+        for own_date in neighbouring_dates(event.minute) if event.version else (date,):
+            touched.setdefault(Day(user_id, own_date), _Touched()).hours.add(hour)
+    for snapshot in (j.incoming for j in snapshots if _is_touching(j.verdict)):
         day = Day(snapshot.user_id, snapshot.date)
         touched.setdefault(day, _Touched()).has_snapshots = True
     return touched
 
 
-def _by_day(rows: Iterable[Row]) -> dict[Day, list[Row]]:
-    by_day: dict[Day, list[Row]] = {}
-    for row in rows:
-        by_day.setdefault(Day(row.user_id, row.date), []).append(row)
-    return by_day
-
-
-_TOUCHING: Final = frozenset({Verdict.DUPLICATE, Verdict.CORRECTED})
+def _is_touching(verdict: Verdict) -> bool:
+    return verdict is Verdict.DUPLICATE or verdict is Verdict.CORRECTED

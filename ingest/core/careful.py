@@ -5,7 +5,7 @@ For messages that the straight way in `codec.py` does not take whole. The rules 
 """
 
 import json
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import SchemaValidator, ValidationError, from_json
 
@@ -13,28 +13,43 @@ from ingest.core import schema
 from ingest.core.records import Kind, Record
 from ingest.core.refusals import Decoded, Head, refusals_of, refused_whole
 from ingest.core.rows import events_of, fingerprint_of, snapshots_of
-from ingest.core.schema import Shape
 from ingest.errors import Reason, RecordRefused
 
 Fields = dict[str, Any]
 _COUNTS: Final = frozenset({"steps", "steps_total", "version"})
 
 
+class _Form(NamedTuple):
+    """One of the four forms of a message; `list_field` is empty where the record is inlined."""
+
+    kind: Kind
+    told_by: str
+    list_field: str
+
+
+_LISTS: Final = (
+    _Form(Kind.ACTIVITY, "events", "events"),
+    _Form(Kind.HEALTH, "snapshots", "snapshots"),
+)
+_INLINED: Final = (_Form(Kind.ACTIVITY, "ts", ""), _Form(Kind.HEALTH, "timestamp", ""))
+
+
 def decode_carefully(message: bytes, kind: Kind | None, latest_ms: int) -> Decoded:
     """The rows and refusals of one message; never raises, whatever the bytes."""
     try:
         fields = _parsed(message)
-        shape = _shape_told_by(fields, kind)
-        records = _records_of(fields, shape)
+        form = _form_told_by(fields, kind)
+        records = _records_of(fields, form)
     except RecordRefused as refused:
         return refused_whole(message, refused)
+    if len(records) > schema.RECORDS_MAX:
+        too_many = RecordRefused(Reason.TOO_MANY_RECORDS, form.list_field)
+        return refused_whole(message, too_many, len(records))
     try:
-        if len(records) > schema.RECORDS_MAX:
-            raise RecordRefused(Reason.TOO_MANY_RECORDS, str(shape.list_field))
         envelope = _validated(schema.ENVELOPE, fields)
     except RecordRefused as refused:
         return refused_whole(message, refused, len(records))
-    return _decode_records(message, shape, envelope, records, latest_ms)
+    return _decode_records(message, form, envelope, records, latest_ms)
 
 
 def _parsed(message: bytes) -> Fields:
@@ -47,51 +62,48 @@ def _parsed(message: bytes) -> Fields:
     return fields
 
 
-def _shape_told_by(fields: Fields, kind: Kind | None) -> Shape:
-    """The one shape whose telling field is there; a list goes before inlined fields."""
-    for telling in (
-        {"events": schema.EVENT_LIST, "snapshots": schema.SNAPSHOT_LIST},
-        {"ts": schema.ONE_EVENT, "timestamp": schema.ONE_SNAPSHOT},
-    ):
-        match [s for field, s in telling.items() if field in fields and kind in (None, s.kind)]:
-            case [shape]:
-                return shape
+def _form_told_by(fields: Fields, kind: Kind | None) -> _Form:
+    """The one form whose telling field is there; a list goes before inlined fields."""
+    for forms in (_LISTS, _INLINED):
+        match [f for f in forms if fields.get(f.told_by) is not None and kind in (None, f.kind)]:
+            case [form]:
+                return form
             case [_, _]:
                 break
     raise RecordRefused(Reason.MALFORMED_MESSAGE, "message")
 
 
-def _records_of(fields: Fields, shape: Shape) -> list[Any]:
-    if shape.list_field is None:
+def _records_of(fields: Fields, form: _Form) -> list[Any]:
+    if not form.list_field:
         return [{field: value for field, value in fields.items() if field != "idempotency_key"}]
-    records = fields[shape.list_field]
+    records = fields[form.list_field]
     if not isinstance(records, list) or not records:
-        raise RecordRefused(Reason.MALFORMED_MESSAGE, shape.list_field)
+        raise RecordRefused(Reason.MALFORMED_MESSAGE, form.list_field)
     return records
 
 
 def _decode_records(
-    message: bytes, shape: Shape, envelope: Fields, records: list[Any], latest_ms: int
+    message: bytes, form: _Form, envelope: Fields, records: list[Any], latest_ms: int
 ) -> Decoded:
     user_id, device_id, source, key = envelope.values()
-    rows_of = events_of if shape.kind is Kind.ACTIVITY else snapshots_of
+    rows_of = events_of if form.kind is Kind.ACTIVITY else snapshots_of
     rows: list[Record] = []
     printed: list[Any] = []
     refused: list[tuple[int, RecordRefused]] = []
     for index, record in enumerate(records):
         try:
             printed.append(record)
-            printed[-1] = values = _values_of(record, shape.kind)
+            printed[-1] = values = _values_of(record, form.kind)
             rows += rows_of(user_id, device_id, source, (values,), latest_ms)
         except RecordRefused as error:
             refused.append((index, error))
     fingerprint = None
     if key is not None:
         printed = [v if isinstance(v, list) else json.dumps(v, sort_keys=True) for v in printed]
-        fingerprint = fingerprint_of(shape.kind, user_id, device_id, source, printed)
-    head = Head(user_id, device_id, source, str(shape.list_field))
+        fingerprint = fingerprint_of(form.kind, user_id, device_id, source, printed)
+    head = Head(user_id, device_id, source, form.list_field)
     refusals = refusals_of(message, head, refused, len(records))
-    return Decoded(shape.kind, user_id, len(records), rows, refusals, key, fingerprint)
+    return Decoded(form.kind, user_id, len(records), rows, refusals, key, fingerprint)
 
 
 def _values_of(record: Any, kind: Kind) -> list[Any]:
@@ -102,7 +114,7 @@ def _values_of(record: Any, kind: Kind) -> list[Any]:
         field: int(value) if field in _COUNTS and _is_whole(value) else value
         for field, value in record.items()
     }
-    return [*_validated(schema.RECORD[kind], whole).values()]
+    return [*_validated(schema.EVENT if kind is Kind.ACTIVITY else schema.SNAPSHOT, whole).values()]
 
 
 def _is_whole(value: Any) -> bool:

@@ -5,7 +5,7 @@ apart record by record in `careful.py`, so that a bad record never costs its nei
 straight way accepts, the careful way accepts with the same rows (a law in the tests).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
 import orjson
@@ -15,12 +15,11 @@ from ingest.core.careful import decode_carefully
 from ingest.core.records import Event, Kind, Record, Snapshot, number_of
 from ingest.core.refusals import Decoded, refused_whole
 from ingest.core.rows import events_of, fingerprint_of, snapshots_of
-from ingest.core.schema import EVENT_LIST, ONE_EVENT, ONE_SNAPSHOT, SNAPSHOT_LIST, Shape
+from ingest.core.schema import MESSAGE
 from ingest.core.timestamps import MINUTE_MS, text_of
 from ingest.errors import Reason, RecordRefused
 
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
-_values: Final = dict.values
 
 
 def decode(message: bytes, kind: Kind | None, *, latest_ms: int) -> Decoded:
@@ -31,12 +30,12 @@ def decode(message: bytes, kind: Kind | None, *, latest_ms: int) -> Decoded:
     """
     if len(message) > MESSAGE_BYTES_MAX:
         return refused_whole(message, RecordRefused(Reason.MESSAGE_TOO_LARGE, "message"))
-    shape = _shape_of(message, kind)
-    if shape is not None:
-        try:
-            return _decode_straight(message, shape, latest_ms)
-        except (ValidationError, RecordRefused):
-            pass  # the careful way tells what is wrong with which record
+    try:
+        decoded = _decode_straight(message, kind, latest_ms)
+    except (ValidationError, RecordRefused):
+        decoded = None  # the careful way tells what is wrong with which record
+    if decoded is not None:
+        return decoded
     return decode_carefully(message, kind, latest_ms)
 
 
@@ -89,37 +88,41 @@ def snapshot_fields(snapshot: Snapshot, offset_minutes: int) -> dict[str, Any]:
     return {field: value for field, value in fields.items() if value is not None}
 
 
-def _shape_of(message: bytes, kind: Kind | None) -> Shape | None:
-    """A guess from the text alone; None, or a wrong one, sends the message the careful way."""
-    if kind is Kind.ACTIVITY:
-        return EVENT_LIST if b'"events"' in message else ONE_EVENT
-    if kind is Kind.HEALTH:
-        return SNAPSHOT_LIST if b'"snapshots"' in message else ONE_SNAPSHOT
-    has_events, has_snapshots = b'"events"' in message, b'"snapshots"' in message
-    if has_events or has_snapshots:
-        if has_events and has_snapshots:
+def _decode_straight(message: bytes, kind: Kind | None, latest_ms: int) -> Decoded | None:
+    """The message if it is of one kind and every record is valid; else None, or an error.
+
+    Unpacks the values of `schema.Message` in its order, which pydantic keeps.
+    """
+    (
+        user_id, device_id, source, key, events, snapshots,
+        ts, steps, calories_out, hr_avg, version,
+        date, timestamp, steps_total, calories_out_total, hr_avg_session,
+    ) = _validate(message).values()  # fmt: skip
+    records: Sequence[Iterable[Any]]
+    if events is not None and kind is not Kind.HEALTH:
+        if kind is None and snapshots is not None:
             return None
-        return EVENT_LIST if has_events else SNAPSHOT_LIST
-    has_event, has_snapshot = b'"ts"' in message, b'"timestamp"' in message
-    if has_event == has_snapshot:
-        return None
-    return ONE_EVENT if has_event else ONE_SNAPSHOT
-
-
-def _decode_straight(message: bytes, shape: Shape, latest_ms: int) -> Decoded:
-    """Relies on pydantic writing a validated TypedDict's fields in the order of the schema."""
-    kind, list_field, validator = shape
-    valid = validator.validate_json(message)
-    if list_field is None:
-        user_id, device_id, source, key, *record = valid.values()
-        records = [record]
+        kind, records = Kind.ACTIVITY, [*map(_values, events)]
+    elif snapshots is not None and kind is not Kind.ACTIVITY:
+        kind, records = Kind.HEALTH, [*map(_values, snapshots)]
+    elif ts is not None and kind is not Kind.HEALTH:
+        if kind is None and timestamp is not None:
+            return None
+        kind, records = Kind.ACTIVITY, ((ts, steps, calories_out, hr_avg, version),)
     else:
-        user_id, device_id, source, key, fields = valid.values()
-        records = [*map(_values, fields)]
+        record = (date, timestamp, steps_total, calories_out_total, hr_avg_session, version)
+        if kind is Kind.ACTIVITY or None in record[:4]:
+            return None
+        kind, records = Kind.HEALTH, (record,)
     rows_of = events_of if kind is Kind.ACTIVITY else snapshots_of
     rows = rows_of(user_id, device_id, source, records, latest_ms)
-    if key is None:
-        return Decoded(kind, user_id, len(rows), rows, (), None, None)
-    printed = [[*values] for values in records]
-    fingerprint = fingerprint_of(kind, user_id, device_id, source, printed)
-    return Decoded(kind, user_id, len(rows), rows, (), key, fingerprint)
+    fingerprint = None
+    if key is not None:
+        printed = [[*values] for values in records]
+        fingerprint = fingerprint_of(kind, user_id, device_id, source, printed)
+    return _new(Decoded, (kind, user_id, len(rows), rows, (), key, fingerprint))
+
+
+_validate: Final = MESSAGE.validate_json
+_values: Final = dict.values
+_new: Final = tuple.__new__

@@ -52,19 +52,20 @@ def judge(known: Iterable[tuple[int, Row, Row]]) -> list[Judgement[Row]]:
     what its successors in the same call are compared with.
     """
     judgements = []
-    current: dict[tuple[object, ...], Row] = {}
+    corrected: dict[tuple[object, ...], Row] = {}
     for place, incoming, stored in known:
-        identity = identity_of(incoming)
-        before = current.get(identity, stored)
+        before = corrected.get(identity_of(incoming), stored) if corrected else stored
         verdict = verdict_on(incoming, before)
         if verdict is Verdict.CORRECTED:
-            current[identity] = incoming
+            corrected[identity_of(incoming)] = incoming
         judgements.append(Judgement(place, incoming, before, verdict))
     return judgements
 
 
 def verdict_on(incoming: Record, known: Record) -> Verdict:
     """The verdict on one record against the known record of its identity."""
+    if incoming == known:
+        return Verdict.DUPLICATE
     if incoming.version > known.version:
         return Verdict.CORRECTED
     if incoming.version < known.version:

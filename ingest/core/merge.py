@@ -1,7 +1,7 @@
 """How what several devices say of a day becomes one number (DESIGN section 5)."""
 
 from collections.abc import Collection, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 
 class DeviceTotal(NamedTuple):
@@ -17,6 +17,15 @@ class DeviceMerge(NamedTuple):
 
     policy: Literal["max", "sum", "prefer"] = "max"
     sources: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, text: str) -> "DeviceMerge":
+        """The policy that a valid `DEVICE_MERGE` setting names."""
+        policy, _, sources = text.partition(":")
+        return cls(
+            cast('Literal["max", "sum", "prefer"]', policy),
+            tuple(source.strip() for source in sources.split(",") if source.strip()),
+        )
 
 
 def merged(

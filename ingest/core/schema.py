@@ -6,13 +6,11 @@ can unpack `dict.values()`. `null` means absent. Numbers are strict: text and bo
 numbers. Unknown fields are ignored: old workers must survive new phones.
 """
 
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter
 from pydantic_core import SchemaValidator
 from typing_extensions import TypedDict
-
-from ingest.core.records import Kind
 
 RECORDS_MAX: Final = 10_000
 STEPS_PER_MINUTE_MAX: Final = 10_000
@@ -64,32 +62,29 @@ class Envelope(TypedDict):
     idempotency_key: Annotated[IdempotencyKey | None, Field(default=None)]
 
 
-class ActivityMessage(Envelope):
-    """A message of events."""
+class Message(Envelope):
+    """A message of either kind: a list of records, or the fields of one beside the envelope's.
 
-    events: Annotated[list[EventFields], Field(min_length=1, max_length=RECORDS_MAX)]
+    Which of them must be there, `codec.py` decides: it takes less time to see which optional
+    fields came than to look for the kind in the text first.
+    """
 
-
-class HealthMessage(Envelope):
-    """A message of snapshots."""
-
-    snapshots: Annotated[list[SnapshotFields], Field(min_length=1, max_length=RECORDS_MAX)]
-
-
-class InlineEvent(Envelope, EventFields):
-    """A message of one event, its fields beside the envelope's."""
-
-
-class InlineSnapshot(Envelope, SnapshotFields):
-    """A message of one snapshot, its fields beside the envelope's."""
-
-
-class Shape(NamedTuple):
-    """One of the four forms of a message; `list_field` is None where the record is inlined."""
-
-    kind: Kind
-    list_field: str | None
-    validator: SchemaValidator
+    events: Annotated[
+        list[EventFields] | None, Field(min_length=1, max_length=RECORDS_MAX, default=None)
+    ]
+    snapshots: Annotated[
+        list[SnapshotFields] | None, Field(min_length=1, max_length=RECORDS_MAX, default=None)
+    ]
+    ts: Annotated[str | None, Field(default=None)]
+    steps: Annotated[Steps | None, Field(default=None)]
+    calories_out: Annotated[Calories | None, Field(default=None)]
+    hr_avg: Annotated[HeartRate | None, Field(default=None)]
+    version: Annotated[Version, Field(default=0)]
+    date: Annotated[str | None, Field(default=None)]
+    timestamp: Annotated[str | None, Field(default=None)]
+    steps_total: Annotated[StepsTotal | None, Field(default=None)]
+    calories_out_total: Annotated[Calories | None, Field(default=None)]
+    hr_avg_session: Annotated[HeartRate | None, Field(default=None)]
 
 
 def validator_of(shape: Any) -> SchemaValidator:
@@ -97,12 +92,7 @@ def validator_of(shape: Any) -> SchemaValidator:
     return TypeAdapter(shape).validator  # type: ignore[return-value]  # no plugin wraps it here
 
 
+MESSAGE: Final = validator_of(Message)
 ENVELOPE: Final = validator_of(Envelope)
-RECORD: Final = {
-    Kind.ACTIVITY: validator_of(EventFields),
-    Kind.HEALTH: validator_of(SnapshotFields),
-}
-EVENT_LIST: Final = Shape(Kind.ACTIVITY, "events", validator_of(ActivityMessage))
-ONE_EVENT: Final = Shape(Kind.ACTIVITY, None, validator_of(InlineEvent))
-SNAPSHOT_LIST: Final = Shape(Kind.HEALTH, "snapshots", validator_of(HealthMessage))
-ONE_SNAPSHOT: Final = Shape(Kind.HEALTH, None, validator_of(InlineSnapshot))
+EVENT: Final = validator_of(EventFields)
+SNAPSHOT: Final = validator_of(SnapshotFields)

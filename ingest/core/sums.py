@@ -3,8 +3,8 @@
 `sums_of` is the hottest loop after the decoder: it walks runs of events of one hour.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from ingest.core.records import Event
 from ingest.core.timestamps import MINUTES_PER_HOUR
@@ -35,14 +35,16 @@ class HourKey(NamedTuple):
 NO_EVENTS: Final = EventSums(0, 0, 0, 0, 0, ())
 
 
-def sums_of(events: Iterable[Event]) -> Iterator[tuple[HourKey, EventSums]]:
-    """Sums over runs of events that share user, date, device, source and hour, in order.
+def sums_of(events: Iterable[Event]) -> dict[HourKey, EventSums]:
+    """The sums of each device's events of each hour.
 
-    A run ends where one of them is another *object*, which costs less to see than another value;
-    keys that come up twice are for the caller to add.
+    Walks runs of events of one hour; a run ends where its user, date, device or source is another
+    *object*, which costs less to see than another value.
     """
-    run_user = run_date = run_device = run_source = ""
-    run_hour = count = steps_sum = calories_sum = hr_sum = hr_count = 0
+    slots: dict[HourKey, list[Any]] = {}
+    slot: list[Any] = []
+    run_user = run_date = run_device = run_source = None
+    run_hour = 0
     for user_id, device_id, source, minute, date, steps, calories_out, hr_avg, _ in events:
         hour = minute // MINUTES_PER_HOUR
         if (
@@ -52,25 +54,28 @@ def sums_of(events: Iterable[Event]) -> Iterator[tuple[HourKey, EventSums]]:
             or device_id is not run_device
             or source is not run_source
         ):
-            if count:
-                sums = (count, steps_sum, calories_sum, hr_sum, hr_count, (run_source,))
-                key = (run_user, run_date, run_device, run_hour)
-                yield _new(HourKey, key), _new(EventSums, sums)
-            run_user, run_date, run_device, run_source = user_id, date, device_id, source
-            run_hour = hour
-            count = steps_sum = calories_sum = hr_sum = hr_count = 0
-        count += 1
+            run_user, run_date, run_device = user_id, date, device_id
+            run_source, run_hour = source, hour
+            slot = _slot(slots, _new(HourKey, (user_id, date, device_id, hour)), source)
+        slot[0] += 1
         if steps:
-            steps_sum += steps
+            slot[1] += steps
         if calories_out:
-            calories_sum += calories_out
+            slot[2] += calories_out
         if hr_avg:
-            hr_sum += hr_avg
-            hr_count += 1
-    if count:
-        sums = (count, steps_sum, calories_sum, hr_sum, hr_count, (run_source,))
-        key = (run_user, run_date, run_device, run_hour)
-        yield _new(HourKey, key), _new(EventSums, sums)
+            slot[3] += hr_avg
+            slot[4] += 1
+    return {key: _new(EventSums, slot) for key, slot in slots.items()}
+
+
+def _slot(slots: dict[HourKey, list[Any]], key: HourKey, source: str) -> list[Any]:
+    """The sums of an hour so far, with the source of what comes next among its sources."""
+    slot = slots.get(key)
+    if slot is None:
+        slot = slots[key] = [0, 0, 0, 0, 0, (source,)]
+    elif source not in slot[5]:
+        slot[5] = tuple(sorted((*slot[5], source)))
+    return slot
 
 
 def summed(events: Sequence[Event]) -> EventSums:

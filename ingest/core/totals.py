@@ -64,13 +64,17 @@ class Change(NamedTuple):
 
 
 class Reread(NamedTuple):
-    """What the log holds of one day: every event of some epoch hours, every snapshot or None."""
+    """What the log holds of one day: all of some epoch hours, and its snapshots if they were read.
+
+    `found` may hold other hours too; only `hours` are taken from it.
+    """
 
     hours: Collection[int]
-    events: Sequence[Event]
-    snapshots: Sequence[Snapshot] | None
+    has_snapshots: bool
+    found: Change
 
 
+NO_CHANGE: Final = Change({}, {})
 _EMPTY: Final = DeviceDay({}, NO_EVENTS, None)
 _new: Final = tuple.__new__
 _time: Final = attrgetter("timestamp_ms")
@@ -79,10 +83,12 @@ _time: Final = attrgetter("timestamp_ms")
 def changes_of(events: Iterable[Event], snapshots: Iterable[Snapshot]) -> dict[Day, Change]:
     """What records that are all new to the log bring to each day."""
     changes: dict[Day, Change] = {}
-    for (user_id, date, device_id, hour), sums in sums_of(events):
-        hours = _change(changes, user_id, date).hours.setdefault(device_id, {})
-        known = hours.get(hour)
-        hours[hour] = sums if known is None else plus(known, sums)
+    for (user_id, date, device_id, hour), sums in sums_of(events).items():
+        hours = _change(changes, user_id, date).hours
+        if device_id in hours:
+            hours[device_id][hour] = sums
+        else:
+            hours[device_id] = {hour: sums}
     for snapshot in snapshots:
         change = _change(changes, snapshot.user_id, snapshot.date)
         change.snapshots.setdefault(snapshot.device_id, []).append(snapshot)
@@ -131,25 +137,17 @@ def repair(
 
     The same object where nothing differs; None where there is neither a total nor a record.
     """
-    state = dict(total.state) if total is not None else {}
-    by_device: dict[str, dict[int, EventSums]] = {}
-    for (_, _, device_id, hour), sums in sums_of(reread.events):
-        hours = by_device.setdefault(device_id, {})
-        known = hours.get(hour)
-        hours[hour] = sums if known is None else plus(known, sums)
-    for device_id in {*state, *by_device}:
-        device = state.get(device_id, _EMPTY)
-        state[device_id] = _with_hours(device, reread.hours, by_device.get(device_id, {}))
-    if reread.snapshots is not None:
-        _replace_chains(state, reread.snapshots, rules.snapshots)
-    state = {
-        device_id: device for device_id, device in state.items() if device.hours or device.chain
-    }
+    before = total.state if total is not None else {}
+    state = {}
+    for device_id in {*before, *reread.found.hours, *reread.found.snapshots}:
+        known = before.get(device_id, _EMPTY)
+        device = _reread_device(known, device_id, reread, rules.snapshots)
+        if device.hours or device.chain is not None:
+            state[device_id] = device
     if total is None:
         return _total_of(day, state, rules, 1, now) if state else None
     repaired = _total_of(day, state, rules, total.revision + 1, now)
-    unchanged = repaired._replace(revision=total.revision, updated_at=total.updated_at) == total
-    return total if unchanged else repaired
+    return total if is_same(repaired, total) else repaired
 
 
 def recompute(
@@ -198,30 +196,26 @@ def _change(changes: dict[Day, Change], user_id: str, date: str) -> Change:
     return change
 
 
-def _with_hours(
-    device: DeviceDay, hours: Collection[int], reread: Mapping[int, EventSums]
+def _reread_device(
+    device: DeviceDay, device_id: str, reread: Reread, rules: SnapshotRules
 ) -> DeviceDay:
-    """The device with what was read again in place of what was known of these hours."""
-    kept, events = dict(device.hours), device.events
-    for hour in hours:
-        if (known := kept.pop(hour, None)) is not None:
+    """The device with what was read again in place of what was known; itself if that is the same."""
+    found = reread.found.hours.get(device_id, {})
+    differing = [hour for hour in reread.hours if device.hours.get(hour) != found.get(hour)]
+    chain = device.chain
+    if reread.has_snapshots:
+        snapshots = reread.found.snapshots.get(device_id)
+        chain = chain_of(snapshots, rules) if snapshots else None
+    if not differing and chain == device.chain:
+        return device
+    hours, events = dict(device.hours), device.events
+    for hour in differing:
+        if (known := hours.pop(hour, None)) is not None:
             events = minus(events, known)
-        if (sums := reread.get(hour)) is not None:
-            kept[hour] = sums
+        if (sums := found.get(hour)) is not None:
+            hours[hour] = sums
             events = plus(events, sums)
-    return DeviceDay(kept, events, device.chain)
-
-
-def _replace_chains(
-    state: dict[str, DeviceDay], snapshots: Sequence[Snapshot], rules: SnapshotRules
-) -> None:
-    chains: dict[str, list[Snapshot]] = {}
-    for snapshot in sorted(snapshots, key=_time):
-        chains.setdefault(snapshot.device_id, []).append(snapshot)
-    for device_id in {*state, *chains}:
-        own = chains.get(device_id)
-        chain = chain_of(own, rules) if own else None
-        state[device_id] = state.get(device_id, _EMPTY)._replace(chain=chain)
+    return DeviceDay(hours, events, chain)
 
 
 def _total_of(

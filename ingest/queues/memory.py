@@ -5,11 +5,14 @@ and what was taken but not acknowledged is taken again.
 """
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import accumulate, islice
 from typing import Final
 
+from ingest.core.records import Day
 from ingest.core.totals import DailyTotal
 from ingest.ports import DeadLetter, Message
 
@@ -37,10 +40,13 @@ class MemoryQueue:
     async def put(self, messages: Sequence[Message]) -> None:
         """Add messages in order, waiting for room; a message larger than all room goes in alone."""
         async with self._changed:
-            for message in messages:
-                await self._changed.wait_for(lambda size=len(message.value): self._has_room(size))
-                self._messages.append(message)
-                self._bytes += len(message.value)
+            waiting = messages
+            while waiting:
+                await self._changed.wait_for(partial(self._room_for, waiting))
+                room = self._room_for(waiting)
+                self._messages.extend(waiting[:room])
+                self._bytes += _size(waiting[:room])
+                waiting = waiting[room:]
                 self._changed.notify_all()
 
     async def close(self) -> None:
@@ -56,22 +62,51 @@ class MemoryQueue:
         """
         async with self._changed:
             await self._changed.wait_for(lambda: self._messages or self._is_closed)
-            batch: list[Message] = []
-            for message in islice(self._messages, size_max):
-                bytes_max -= len(message.value)
-                if bytes_max < 0 and batch:
-                    break
-                batch.append(message)
-            return batch
+            batch = list(islice(self._messages, size_max))
+            return batch[: max(1, _fitting(batch, bytes_max))]
 
     async def acknowledge(self, count: int) -> None:
         """Drop the `count` oldest messages: they are done."""
         async with self._changed:
-            for _ in range(count):
-                self._bytes -= len(self._messages.popleft().value)
+            done = [self._messages.popleft() for _ in range(count)]
+            self._bytes -= _size(done)
             self._changed.notify_all()
 
-    def _has_room(self, size: int) -> bool:
-        if not self._messages:
-            return True
-        return len(self._messages) < self._messages_max and self._bytes + size <= self._bytes_max
+    def _room_for(self, messages: Sequence[Message]) -> int:
+        """How many of these messages fit now, in order."""
+        first = messages[: self._messages_max - len(self._messages)]
+        fitting = _fitting(first, self._bytes_max - self._bytes)
+        return fitting if self._messages else max(1, fitting)
+
+
+def _fitting(messages: Sequence[Message], bytes_max: int) -> int:
+    """How many of the first messages fit together."""
+    if _size(messages) <= bytes_max:
+        return len(messages)
+    sizes = accumulate([len(message.value) for message in messages])
+    return bisect_right([*sizes], bytes_max)
+
+
+def _size(messages: Iterable[Message]) -> int:
+    return sum([len(message.value) for message in messages])
+
+
+class MemoryTopics:
+    """A `Publisher` without a broker: the latest total of each day, and a sink for dead letters.
+
+    Like a compacted topic it keeps the highest revision of a day.
+    """
+
+    def __init__(self, on_dead_letter: Callable[[DeadLetter], None]) -> None:
+        self.totals: dict[Day, DailyTotal] = {}
+        self._on_dead_letter = on_dead_letter
+
+    async def publish_totals(self, totals: Sequence[DailyTotal]) -> None:
+        for total in totals:
+            known = self.totals.get(total.day)
+            if known is None or known.revision <= total.revision:
+                self.totals[total.day] = total
+
+    async def publish_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
+        for dead_letter in dead_letters:
+            self._on_dead_letter(dead_letter)

@@ -105,8 +105,16 @@ class MemoryLog:
             yield user_id
 
     def _hour(self, user_id: str, device_id: str, hour: int) -> dict[int, Event]:
-        by_device = self._events.setdefault(user_id, {})
-        return by_device.setdefault(device_id, {}).setdefault(hour, {})
+        by_device = self._events.get(user_id)
+        if by_device is None:
+            by_device = self._events[user_id] = {}
+        by_hour = by_device.get(device_id)
+        if by_hour is None:
+            by_hour = by_device[device_id] = {}
+        stored = by_hour.get(hour)
+        if stored is None:
+            stored = by_hour[hour] = {}
+        return stored
 
     def _date(self, snapshot: Snapshot) -> dict[tuple[int, str], Snapshot]:
         return self._snapshots.setdefault(snapshot.user_id, {}).setdefault(snapshot.date, {})
