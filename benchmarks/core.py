@@ -1,4 +1,4 @@
-"""What a record costs in the embedded pipeline, against what pydantic alone costs on the same bytes.
+"""What a record costs in the embedded pipeline, against pydantic alone on the same bytes.
 
 Run it with `python -m benchmarks.core` (about a minute; `--records 20000` for a quick look). CPU
 time of this process, median of the rounds; floor and pipeline take turns on the same bytes, so a
@@ -21,7 +21,6 @@ from typing import Annotated
 import orjson
 import pydantic
 from pydantic import AwareDatetime, Field
-from typing_extensions import TypedDict
 
 from ingest.core.schema import Envelope, EventFields, SchemaValidator, validator_of
 from ingest.core.totals import Rules
@@ -53,7 +52,7 @@ class TimedInline(Envelope, TimedEvent):
 
 
 def events_by_hour(records: int) -> Iterator[tuple[str, list[dict[str, object]]]]:
-    """Hours of minutes, user by user in turn: three in four with calories, half with a heart rate."""
+    """Hours of minutes, every user's in turn; most have calories, half a heart rate."""
     rng = random.Random(7)
     for hour in range(records // 60 // USERS):
         for user in range(USERS):
@@ -162,7 +161,9 @@ def main() -> None:
         "1 a message, backlog": (single, validate_single, 1),
         "1 a message, live": (live_order(single), validate_single, 1),
         "1 a message, live, all twice, late": (
-            repeated_late(live_order(single)), validate_single, 2,
+            repeated_late(live_order(single)),
+            validate_single,
+            2,
         ),
     }
     print(

@@ -1,4 +1,4 @@
-"""Files of one JSON document a line: read in chunks without blocking, written whole or not at all."""
+"""Files of one JSON document a line: read in chunks, written whole or not at all."""
 
 import asyncio
 import gzip
@@ -7,9 +7,11 @@ import sys
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, cast
 
 import orjson
 
@@ -23,7 +25,7 @@ Write = Callable[[dict[str, Any]], None]
 
 
 class _Chunks(Protocol):
-    def read1(self, size: int, /) -> bytes: ...
+    def read1(self, size: int = ..., /) -> bytes: ...
 
 
 async def lines_of(
@@ -35,15 +37,21 @@ async def lines_of(
     left out. `on_read` is told how far the file itself was read, in bytes. Of a line over
     `LINE_BYTES_MAX` only that much is kept. Raises `FileUnusable`.
     """
+    # A thread of its own: closing the loop must not wait for a read of a silent standard input.
+    reader = ThreadPoolExecutor(max_workers=1)
+    loop = asyncio.get_running_loop()
     with _opened(name) as (chunks, raw):
         number, rest = 0, b""
-        while chunk := await asyncio.to_thread(_read, chunks, name):
+        while chunk := await loop.run_in_executor(reader, _read, chunks, name):
+            on_read(raw.tell() if name != STDIN else 0)
+            if len(rest) >= LINE_BYTES_MAX:
+                _, end, chunk = chunk.partition(b"\n")
+                rest += end
             *whole, rest = (rest + chunk).split(b"\n")
-            yield [(number + i, line) for i, line in enumerate(whole, 1) if not line.isspace()]
+            yield [(number + i, line) for i, line in enumerate(whole, 1) if line.strip()]
             number += len(whole)
             rest = rest[:LINE_BYTES_MAX]
-            on_read(raw.tell() if name != STDIN else 0)
-        if rest:
+        if rest.strip():
             yield [(number + 1, rest)]
 
 
@@ -89,10 +97,11 @@ def size_of(name: str) -> int | None:
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[_Chunks, IO[bytes]]]:
     if name == STDIN:
-        yield sys.stdin.buffer, sys.stdin.buffer
+        stdin = cast("BufferedReader", sys.stdin.buffer)
+        yield stdin, stdin
         return
     try:
-        raw = Path(name).open("rb")
+        raw = Path(name).open("rb")  # noqa: SIM115 - closed below; opening has errors of its own
     except OSError as error:
         raise FileUnusable(f"cannot read {name}: {error.strerror}") from error
     with raw:

@@ -19,6 +19,8 @@ _SOURCE: Final = re.compile(r"[A-Z0-9_]{1,64}")
 
 
 def _duration(text: Any) -> timedelta:
+    if isinstance(text, timedelta):  # the default
+        return text
     match = re.fullmatch(r"(\d{1,9})([smhd]?)", str(text).strip())
     if match is None:
         raise ValueError("is not a duration such as 90s, 15m, 24h or 7d")
@@ -26,6 +28,8 @@ def _duration(text: Any) -> timedelta:
 
 
 def _sources(text: Any) -> tuple[str, ...]:
+    if isinstance(text, tuple):  # the default
+        return text
     sources = tuple(part.strip() for part in str(text).split(",") if part.strip())
     for source in sources:
         if _SOURCE.fullmatch(source) is None:
@@ -50,11 +54,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     repository_backend: Literal["inmemory"] = "inmemory"
-    batch_size_max: int = Field(1000, ge=1, le=100_000)
-    day_cache_size: int = Field(50_000, ge=1)
+    batch_size_max: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    day_cache_size: Annotated[int, Field(ge=1)] = 50_000
     future_skew_max: Duration = timedelta(hours=24)
     idempotency_ttl: Duration = timedelta(days=7)
-    reset_tolerance: Decimal = Field(Decimal(0), ge=0, lt=1, decimal_places=6)
+    reset_tolerance: Annotated[Decimal, Field(ge=0, lt=1, decimal_places=6)] = Decimal(0)
     authoritative_sources: SourceList = ()
     device_merge: Annotated[str, BeforeValidator(_device_merge)] = "max"
 

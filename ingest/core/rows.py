@@ -26,17 +26,18 @@ def events_of(
     `latest_ms`, or with no measure at all.
     """
     rows = []
-    for ts, steps, calories_out, hr_avg, version in records:
+    for ts, steps, kcal, bpm, version in records:
         minute, date, ms = minute_of(ts)
         if ms > latest_ms:
             raise RecordRefused(Reason.FUTURE_TIMESTAMP, "ts")
-        if calories_out is not None:
-            product = calories_out * SCALE
+        calories_out = hr_avg = None
+        if kcal is not None:
+            product = kcal * SCALE
             nearest = round(product)
-            calories_out = nearest if -TIE < product - nearest < TIE else units(calories_out)
-        if hr_avg is not None:
-            hr_avg = units(hr_avg)
-        elif calories_out is None and steps is None:
+            calories_out = nearest if -TIE < product - nearest < TIE else units(kcal)
+        if bpm is not None:
+            hr_avg = units(bpm)
+        elif kcal is None and steps is None:
             raise RecordRefused(Reason.INVALID_RECORD, "steps, calories_out or hr_avg")
         rows.append(
             _new(

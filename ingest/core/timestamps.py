@@ -21,7 +21,7 @@ MINUTES_PER_DAY: Final = 1440
 
 
 class Instant(NamedTuple):
-    """A point in time in milliseconds since 1970 UTC, and the civil date its text was written in."""
+    """Milliseconds since 1970 UTC, and the civil date that the text was written in."""
 
     ms: int
     date: str
@@ -66,6 +66,11 @@ def instant_of(text: str, field: str) -> Instant:
 def days_between(earlier: str, later: str) -> int:
     """Whole days from one civil date to another; ValueError where one is no date."""
     return _ordinal(later) - _ordinal(earlier)
+
+
+def first_minute(civil: str) -> int:
+    """The epoch minute at which a UTC date begins; ValueError where it is no date."""
+    return (_ordinal(civil) - _EPOCH_ORDINAL) * MINUTES_PER_DAY
 
 
 def neighbouring_dates(minute: int) -> tuple[str, str, str]:

@@ -199,7 +199,7 @@ def _change(changes: dict[Day, Change], user_id: str, date: str) -> Change:
 def _reread_device(
     device: DeviceDay, device_id: str, reread: Reread, rules: SnapshotRules
 ) -> DeviceDay:
-    """The device with what was read again in place of what was known; itself if that is the same."""
+    """The device with what was read in place of what was known; itself if that is the same."""
     found = reread.found.hours.get(device_id, {})
     differing = [hour for hour in reread.hours if device.hours.get(hour) != found.get(hour)]
     chain = device.chain
@@ -242,16 +242,16 @@ def _total_of(
     hr_avg = mean_units(hr_sum, hr_count)
     return _new(
         DailyTotal,
-        (day, steps, calories_out, hr_avg, basis, devices, events, snapshots, resets)
-        + (revision, now, state),
+        (
+            *(day, steps, calories_out, hr_avg, basis, devices, events, snapshots, resets),
+            *(revision, now, state),
+        ),
     )
 
 
 def _basis(devices: Mapping[str, DeviceTotal]) -> Basis:
     bases = {device.basis for device in devices.values()}
-    if len(bases) == 2:
-        return "mixed"
-    return bases.pop() if bases else "events"
+    return "mixed" if len(bases) > 1 else next(iter(bases), "events")
 
 
 def _sources(state: Mapping[str, DeviceDay], merge: DeviceMerge) -> dict[str, set[str]]:

@@ -184,14 +184,16 @@ envelope_fields = {
 
 def listed(record: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     odd_or_record = st.integers(0, 19).flatmap(lambda n: record if n else st.sampled_from(ODD))
-    return st.lists(odd_or_record, max_size=4).map(lambda records: "[" + ",".join(records) + "]")
+    return st.lists(odd_or_record, min_size=1, max_size=5).map(
+        lambda records: "[" + ",".join(records) + "]"
+    )
 
 
 events = objects(event_fields, 2)
 snapshots = objects(snapshot_fields, 4)
 texts = st.one_of(
-    objects({"events": listed(events), **envelope_fields}, 2),
-    objects({"snapshots": listed(snapshots), **envelope_fields}, 2),
+    objects({"events": listed(events), **envelope_fields}, 3),
+    objects({"snapshots": listed(snapshots), **envelope_fields}, 3),
     objects({**event_fields, **envelope_fields}, 2).map(
         lambda t: t.replace("{", '{"user_id":"u1",', 1)
     ),

@@ -1,0 +1,328 @@
+"""The commands: each parses its options, calls what does the work, and prints what came of it."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import orjson
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from ingest.core.documents import Document, delta_document, event_document, total_message
+from ingest.core.timestamps import MINUTES_PER_DAY, days_between, first_minute
+from ingest.embedded import rules_of, store_of
+from ingest.ndjson import size_of, written
+from ingest.replay import (
+    FIRST_DATE,
+    LAST_DATE,
+    Summary,
+    all_deltas,
+    deltas_between,
+    replay,
+    totals_of,
+)
+from ingest.settings import Settings, load_settings
+from ingest.simulation import Plan, messages, truth
+
+ROWS_MAX: Final = 200
+ID: Final = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+Columns = dict[str, Literal["left", "right"]]
+TOTALS: Final[Columns] = {
+    "user_id": "left",
+    "date": "left",
+    "steps": "right",
+    "calories_out": "right",
+    "hr_avg": "right",
+    "basis": "left",
+    "devices": "left",
+    "events_count": "right",
+    "snapshots_count": "right",
+    "resets": "right",
+}
+DELTAS: Final[Columns] = {
+    "device_id": "left",
+    "timestamp": "left",
+    "kind": "left",
+    "steps_delta": "right",
+    "calories_out_delta": "right",
+    "steps_total": "right",
+    "calories_out_total": "right",
+}
+EVENTS: Final[Columns] = {
+    "ts": "left",
+    "date": "left",
+    "device_id": "left",
+    "source": "left",
+    "steps": "right",
+    "calories_out": "right",
+    "hr_avg": "right",
+    "version": "right",
+}
+Row = TypeVar("Row")
+app = typer.Typer(
+    help="Exact daily totals from activity events and health snapshots.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class StoreName(StrEnum):
+    """The stores that `--store` can name."""
+
+    MEMORY = "memory"
+
+
+BACKENDS: Final = {StoreName.MEMORY: "inmemory"}
+
+
+def _is_date(text: str) -> str:
+    try:
+        days_between(text, text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date YYYY-MM-DD") from None
+    return text
+
+
+def _is_id(text: str) -> str:
+    if ID.fullmatch(text) is None:
+        raise typer.BadParameter(f"{text!r} is not an id: 1 to 128 of A-Z a-z 0-9 . _ : @ -")
+    return text
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+RateOption = Annotated[float, typer.Option(min=0, max=1)]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", callback=_is_id)]
+DayArgument = Annotated[str, typer.Argument(metavar="DATE", callback=_is_date)]
+FromOption = Annotated[str, typer.Option("--from", metavar="DATE", callback=_is_date)]
+ToOption = Annotated[str, typer.Option("--to", metavar="DATE", callback=_is_date)]
+
+
+@app.callback()
+def _ingest() -> None:
+    """Exact daily totals from activity events and health snapshots."""
+
+
+@app.command("replay")
+def replay_files(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="NDJSON; - is stdin.")],
+    store: Annotated[StoreName | None, typer.Option(help="Instead of REPOSITORY_BACKEND.")] = None,
+    totals: Annotated[Path | None, typer.Option(help="Write the totals here.")] = None,
+    deltas: Annotated[Path | None, typer.Option(help="Write the deltas here.")] = None,
+    dead_letters: Annotated[Path | None, typer.Option(help="Write what was refused here.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON summary only.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 if a record was refused.")
+    ] = False,
+) -> None:
+    """Run files of messages through the pipeline and show the daily totals."""
+    summary, shown, count = asyncio.run(
+        _replay(files, _settings(store), totals=totals, deltas=deltas, dead_letters=dead_letters)
+    )
+    if json:
+        print(orjson.dumps(summary.document()).decode())
+    else:
+        _print_table(shown, count, TOTALS)
+        _print_summary(summary)
+    if strict and summary.rejected:
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    users: Annotated[int, typer.Option(min=1)] = 10,
+    days: Annotated[int, typer.Option(min=1)] = 7,
+    devices: Annotated[int, typer.Option(min=1, help="Devices a user.")] = 2,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    duplicates: RateOption = 0,
+    late: RateOption = 0,
+    resets: RateOption = 0,
+    corrections: RateOption = 0,
+    malformed: RateOption = 0,
+    truth_file: Annotated[Path | None, typer.Option("--truth", help="Write totals here.")] = None,
+) -> None:
+    """Write the messages of simulated devices to standard output."""
+    try:
+        plan = Plan(users, days, devices, seed, duplicates, late, resets, corrections, malformed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    merge = rules_of(load_settings()).merge
+    with written(truth_file) as write:
+        with _counting("messages") as advance:
+            for message in messages(plan):
+                sys.stdout.buffer.write(message + b"\n")
+                advance()
+        sys.stdout.buffer.flush()
+        for total in truth(plan, merge) if truth_file else ():
+            write(total)
+
+
+@app.command("totals")
+def show_totals(
+    user: UserArgument,
+    first: FromOption = FIRST_DATE,
+    last: ToOption = LAST_DATE,
+    json: JsonOption = False,
+) -> None:
+    """Show the daily totals of a user."""
+    store = store_of(load_settings())
+    found = asyncio.run(_all(store.totals.totals_between(user, first, last)))
+    _print_rows([total_message(total) for total in found if total.devices], TOTALS, is_json=json)
+
+
+@app.command("deltas")
+def show_deltas(user: UserArgument, day: DayArgument, json: JsonOption = False) -> None:
+    """Show the snapshots of a user's day, and what each one added."""
+    settings = load_settings()
+    rules = rules_of(settings).snapshots
+    found = asyncio.run(_all(deltas_between(store_of(settings).log, user, day, day, rules)))
+    _print_rows([delta_document(delta) for delta in found], DELTAS, is_json=json)
+
+
+@app.command("events")
+def show_events(
+    user: UserArgument,
+    first: FromOption = FIRST_DATE,
+    last: ToOption = LAST_DATE,
+    json: JsonOption = False,
+) -> None:
+    """Show the stored events of a user, by UTC date."""
+    store = store_of(load_settings())
+    minutes = first_minute(first), first_minute(last) + MINUTES_PER_DAY - 1
+    found = asyncio.run(_all(store.log.events_between(user, *minutes)))
+    _print_rows([event_document(event) for event in found], EVENTS, is_json=json)
+
+
+async def _all(found: Awaitable[Sequence[Row]]) -> Sequence[Row]:
+    return await found
+
+
+def _settings(store: StoreName | None) -> Settings:
+    settings = load_settings()
+    if store is None:
+        return settings
+    return settings.model_copy(update={"repository_backend": BACKENDS[store]})
+
+
+async def _replay(
+    files: list[str],
+    settings: Settings,
+    *,
+    totals: Path | None,
+    deltas: Path | None,
+    dead_letters: Path | None,
+) -> tuple[Summary, list[Document], int]:
+    """The summary, the first totals and how many there are; the outputs appear all or none."""
+    size = sum(size_of(name) or 0 for name in files)
+    store = store_of(settings)
+    shown: list[Document] = []
+    count = 0
+    with ExitStack() as stack:
+        write_total, write_delta, write_dead_letter = (
+            stack.enter_context(written(path)) for path in (totals, deltas, dead_letters)
+        )
+        on_read = stack.enter_context(_reading(None if "-" in files else size))
+        summary = await replay(
+            files, store, settings, write_dead_letter=write_dead_letter, on_read=on_read
+        )
+        async for total in totals_of(store):
+            message = total_message(total)
+            write_total(message)
+            count += 1
+            if count <= ROWS_MAX:
+                shown.append(message)
+        if deltas is not None:
+            async for delta in all_deltas(store, rules_of(settings).snapshots):
+                write_delta(delta_document(delta))
+    return summary, shown, count
+
+
+@contextmanager
+def _reading(size: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar of the bytes read, on a terminal only; `size` is None where it cannot be known."""
+    with _progress(DownloadColumn()) as progress:
+        task = progress.add_task("reading", total=size)
+        yield lambda position: progress.update(task, completed=position)
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[], None]]:
+    """A count, on a terminal only, and only where the output does not go there too."""
+    with _progress(MofNCompleteColumn(), is_shown=not sys.stdout.isatty()) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda: progress.advance(task)
+
+
+def _progress(count: ProgressColumn, *, is_shown: bool = True) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        count,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not (is_shown and console.is_terminal),
+    )
+
+
+def _print_summary(summary: Summary) -> None:
+    document = summary.document()
+    rate = document["records_per_second"]
+    print(
+        f"{summary.messages:,} messages, {summary.records:,} records in "
+        f"{document['seconds']:.1f} s ({rate:,} a second): "
+        f"{summary.accepted:,} accepted, {summary.duplicates:,} duplicates, "
+        f"{summary.corrected:,} corrected, {summary.stale:,} stale, "
+        f"{summary.rejected:,} rejected ({summary.conflicts:,} conflicts)"
+    )
+    for reason, count in sorted(summary.reasons.items()):
+        print(f"  rejected {reason}: {count:,}")
+
+
+def _print_rows(documents: Sequence[Document], columns: Columns, *, is_json: bool) -> None:
+    if is_json:
+        for document in documents:
+            print(orjson.dumps(document).decode())
+    else:
+        _print_table(documents[:ROWS_MAX], len(documents), columns)
+
+
+def _print_table(shown: Sequence[Document], count: int, columns: Columns) -> None:
+    """The rows that are shown of `count`, and a line that says where the others are."""
+    if not count:
+        print("nothing found")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in columns.items():
+        table.add_column(name, justify=justify, no_wrap=True)
+    for document in shown:
+        table.add_row(*(_cell(document[name]) for name in columns))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    if count > len(shown):
+        print(f"... and {count - len(shown):,} more; JSON output has them all")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

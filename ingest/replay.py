@@ -1,0 +1,153 @@
+"""A replay: files of messages through the in-process queue and the pipeline into a store."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from ingest.core.deltas import Delta, SnapshotRules, deltas_of
+from ingest.core.documents import dead_letter_document
+from ingest.core.records import Snapshot
+from ingest.core.totals import DailyTotal
+from ingest.embedded import drain, pipeline_of
+from ingest.errors import Reason
+from ingest.ndjson import Write, lines_of
+from ingest.outcome import Outcome
+from ingest.ports import DeadLetter, Message, RecordLog, Store
+from ingest.queues.memory import MemoryQueue, MemoryTopics
+from ingest.settings import Settings
+
+FIRST_DATE, LAST_DATE = "0001-01-01", "9999-12-31"
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a replay came to; accepted + duplicates + corrected + stale + rejected = records."""
+
+    messages: int = 0
+    records: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    corrected: int = 0
+    stale: int = 0
+    rejected: int = 0
+    conflicts: int = 0
+    seconds: float = 0.0
+    reasons: Counter[Reason] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more batch."""
+        self.messages += outcome.messages
+        self.records += outcome.records
+        self.accepted += outcome.accepted
+        self.duplicates += outcome.duplicates
+        self.corrected += outcome.corrected
+        self.stale += outcome.stale
+        self.rejected += outcome.rejected
+        self.conflicts += outcome.conflicts
+        for dead_letter in outcome.dead_letters:
+            self.reasons[dead_letter.refusal.reason] += dead_letter.refusal.records
+
+    def document(self) -> dict[str, Any]:
+        """The one object of `--json` (DESIGN section 9)."""
+        rate = self.records / self.seconds if self.seconds else 0.0
+        return {
+            "messages": self.messages,
+            "records": self.records,
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "corrected": self.corrected,
+            "stale": self.stale,
+            "rejected": self.rejected,
+            "conflicts": self.conflicts,
+            "seconds": round(self.seconds, 3),
+            "records_per_second": round(rate),
+        }
+
+
+async def replay(
+    files: Sequence[str],
+    store: Store,
+    settings: Settings,
+    *,
+    write_dead_letter: Write,
+    on_read: Callable[[int], None],
+) -> Summary:
+    """Every message of the files, in order, into the store; raises `FileUnusable`.
+
+    Reading and running take turns through a bounded queue, so memory does not grow with the files.
+    `on_read` is told how many bytes of all files together were read.
+    """
+    summary = Summary()
+    queue = MemoryQueue()
+
+    def keep(dead_letter: DeadLetter) -> None:
+        refusal, message = dead_letter
+        write_dead_letter(dead_letter_document(refusal, message.origin, message.offset))
+
+    pipeline = pipeline_of(store, MemoryTopics(keep), settings)
+    started = time.perf_counter()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_fill(queue, files, on_read))
+            tasks.create_task(
+                drain(
+                    queue,
+                    pipeline,
+                    batch_size_max=settings.batch_size_max,
+                    on_outcome=summary.add,
+                )
+            )
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+async def totals_of(store: Store) -> AsyncIterator[DailyTotal]:
+    """Every total that says something, by user, then date."""
+    async for user_id in store.log.users():
+        for total in await store.totals.totals_between(user_id, FIRST_DATE, LAST_DATE):
+            if total.devices:
+                yield total
+
+
+async def all_deltas(store: Store, rules: SnapshotRules) -> AsyncIterator[Delta]:
+    """The deltas of every snapshot, by user, device, date, then time."""
+    async for user_id in store.log.users():
+        for delta in await deltas_between(store.log, user_id, FIRST_DATE, LAST_DATE, rules):
+            yield delta
+
+
+async def deltas_between(
+    log: RecordLog, user_id: str, first: str, last: str, rules: SnapshotRules
+) -> list[Delta]:
+    """A user's deltas of the dates from `first` to `last`, by device, date, then time."""
+    snapshots = await log.snapshots_between(user_id, first, last)
+    return [delta for chain in _chains(snapshots) for delta in deltas_of(chain, rules)]
+
+
+def _chains(snapshots: Sequence[Snapshot]) -> Iterator[list[Snapshot]]:
+    chain = attrgetter("device_id", "date")
+    for _, own in groupby(sorted(snapshots, key=chain), key=chain):
+        yield list(own)
+
+
+async def _fill(queue: MemoryQueue, files: Sequence[str], on_read: Callable[[int], None]) -> None:
+    read_before = 0
+    for name in files:
+        position = 0
+
+        def moved(to: int, before: int = read_before) -> None:
+            nonlocal position
+            position = to
+            on_read(before + to)
+
+        async for lines in lines_of(name, moved):
+            await queue.put([Message(line, None, name, 0, number) for number, line in lines])
+        read_before += position
+    await queue.close()
