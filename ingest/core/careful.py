@@ -5,18 +5,21 @@ For messages that the straight way in `codec.py` does not take whole. The rules 
 """
 
 import json
+import math
 from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import SchemaValidator, ValidationError, from_json
 
 from ingest.core import schema
 from ingest.core.records import Kind, Record
-from ingest.core.refusals import Decoded, Head, refusals_of, refused_whole
+from ingest.core.refusals import BrokenRule, Decoded, Head, refusals_of, refused_whole
 from ingest.core.rows import events_of, fingerprint_of, snapshots_of
 from ingest.errors import Reason, RecordRefused
 
 Fields = dict[str, Any]
 _COUNTS: Final = frozenset({"steps", "steps_total", "version"})
+_BEYOND: Final = 10**18  # over every bound, and still a float
+_MEASURES: Final = frozenset({"calories_out", "calories_out_total", "hr_avg", "hr_avg_session"})
 
 
 class _Form(NamedTuple):
@@ -89,17 +92,18 @@ def _decode_records(
     rows_of = events_of if form.kind is Kind.ACTIVITY else snapshots_of
     rows: list[Record] = []
     printed: list[Any] = []
-    refused: list[tuple[int, RecordRefused]] = []
+    refused: list[BrokenRule] = []
     for index, record in enumerate(records):
+        values = None
         try:
-            printed.append(record)
-            printed[-1] = values = _values_of(record, form.kind)
+            values = _values_of(record, form.kind)
             rows += rows_of(user_id, device_id, source, (values,), latest_ms)
         except RecordRefused as error:
-            refused.append((index, error))
+            refused.append(BrokenRule(index, error.reason, error.field))
+        if key is not None:
+            printed.append(json.dumps(record, sort_keys=True) if values is None else values)
     fingerprint = None
     if key is not None:
-        printed = [v if isinstance(v, list) else json.dumps(v, sort_keys=True) for v in printed]
         fingerprint = fingerprint_of(form.kind, user_id, device_id, source, printed)
     head = Head(user_id, device_id, source, form.list_field)
     refusals = refusals_of(message, head, refused, len(records))
@@ -110,15 +114,18 @@ def _values_of(record: Any, kind: Kind) -> list[Any]:
     """The validated values of one record, in the order of its schema."""
     if not isinstance(record, dict):
         raise RecordRefused(Reason.INVALID_RECORD, "record")
-    whole = {
-        field: int(value) if field in _COUNTS and _is_whole(value) else value
-        for field, value in record.items()
-    }
-    return [*_validated(schema.EVENT if kind is Kind.ACTIVITY else schema.SNAPSHOT, whole).values()]
+    numbers = {field: _number(field, value) for field, value in record.items()}
+    validator = schema.EVENT if kind is Kind.ACTIVITY else schema.SNAPSHOT
+    return [*_validated(validator, numbers).values()]
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, float) and value.is_integer()
+def _number(field: str, value: Any) -> Any:
+    """A value as the validator knows it: JSON has one kind of number, Python two."""
+    if field in _COUNTS and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if field in _MEASURES and type(value) is int:
+        return float(max(-_BEYOND, min(value, _BEYOND)))
+    return value
 
 
 def _validated(validator: SchemaValidator, fields: Fields) -> Fields:
@@ -127,22 +134,23 @@ def _validated(validator: SchemaValidator, fields: Fields) -> Fields:
     try:
         return cast("Fields", validator.validate_python(present))
     except ValidationError as error:
-        broken = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        broken = error.errors(include_url=False, include_context=False)[0]
         field = str(broken["loc"][0])
-        raise RecordRefused(_reason_of(field, broken["type"]), field) from None
+        raise RecordRefused(_reason_of(field, broken["type"], broken["input"]), field) from None
 
 
-def _reason_of(field: str, broken_rule: str) -> Reason:
+def _reason_of(field: str, broken_rule: str, value: Any) -> Reason:
     """The reason code of a field's broken rule, as the table in DESIGN section 2 has it."""
     if field in ("user_id", "device_id", "idempotency_key"):
         return Reason.INVALID_ID
     if field in ("ts", "timestamp"):
         return Reason.INVALID_TIMESTAMP
-    is_bound = broken_rule in ("greater_than_equal", "less_than_equal", "finite_number")
-    if not is_bound or field == "version":
+    is_infinite = isinstance(value, float) and not math.isfinite(value)
+    is_bound = broken_rule in ("greater_than_equal", "less_than_equal")
+    if not (is_bound or is_infinite) or field == "version":
         return Reason.INVALID_RECORD
     if field in ("hr_avg", "hr_avg_session"):
         return Reason.OUT_OF_RANGE_HR
-    if broken_rule == "greater_than_equal":
+    if broken_rule == "greater_than_equal" and not is_infinite:
         return Reason.NEGATIVE_VALUE
     return Reason.OUT_OF_RANGE

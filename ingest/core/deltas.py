@@ -71,6 +71,7 @@ class _Counters(NamedTuple):
 
 
 _ZERO: Final = _Counters(0, 0)
+_FALLS: Final = (DeltaKind.RESET, DeltaKind.ADJUSTMENT)
 
 
 def deltas_of(chain: Sequence[Snapshot], rules: SnapshotRules) -> list[Delta]:
@@ -81,18 +82,25 @@ def deltas_of(chain: Sequence[Snapshot], rules: SnapshotRules) -> list[Delta]:
 def chain_of(snapshots: Sequence[Snapshot], rules: SnapshotRules) -> Chain:
     """What a whole chain comes to: at least one snapshot, in time order."""
     empty = Chain(0, 0, 0, 0, 0, 0, 0, 0, (), is_settled=True)
-    return _extended(empty, snapshots, _deltas(snapshots, rules, before=None, day=_ZERO))
+    return _extended(empty, snapshots, _deltas(snapshots, rules, before=None, day=_ZERO), rules)
 
 
 def extend(chain: Chain, snapshots: Sequence[Snapshot], rules: SnapshotRules) -> Chain:
     """A settled chain with later snapshots added: at least one, in time order."""
     before = _Counters(chain.steps_total, chain.calories_out_total)
     day = _Counters(chain.steps, chain.calories_out)
-    return _extended(chain, snapshots, _deltas(snapshots, rules, before=before, day=day))
+    return _extended(chain, snapshots, _deltas(snapshots, rules, before=before, day=day), rules)
 
 
-def _extended(chain: Chain, snapshots: Sequence[Snapshot], deltas: Sequence[Delta]) -> Chain:
-    last, last_kind = snapshots[-1], deltas[-1].kind
+def _extended(
+    chain: Chain, snapshots: Sequence[Snapshot], deltas: Sequence[Delta], rules: SnapshotRules
+) -> Chain:
+    last = snapshots[-1]
+    may_be_glitch = (
+        _counters(last) == _ZERO
+        and deltas[-1].kind in _FALLS
+        and last.source not in rules.authoritative
+    )
     return Chain(
         last_ms=last.timestamp_ms,
         steps_total=last.steps_total,
@@ -103,7 +111,7 @@ def _extended(chain: Chain, snapshots: Sequence[Snapshot], deltas: Sequence[Delt
         resets=chain.resets + sum(delta.kind is DeltaKind.RESET for delta in deltas),
         glitches=chain.glitches + sum(delta.kind is DeltaKind.GLITCH for delta in deltas),
         sources=tuple(sorted({*chain.sources, *(snapshot.source for snapshot in snapshots)})),
-        is_settled=last_kind is not DeltaKind.RESET or _counters(last) != _ZERO,
+        is_settled=not may_be_glitch,
     )
 
 

@@ -46,6 +46,18 @@ def refused_whole(message: bytes, refused: RecordRefused, records: int = 1) -> D
     return Decoded(None, "", records, (), (refusal,), None, None)
 
 
+class BrokenRule(NamedTuple):
+    """A record's place in its message and why it was refused.
+
+    Kept in place of the error: an error kept in a list of the frame that caught it is a cycle,
+    which would hold the whole message until the next collection.
+    """
+
+    place: int
+    reason: Reason
+    field: str
+
+
 class Head(NamedTuple):
     """What a record of a message shares with its neighbours, and the list they stand in."""
 
@@ -66,15 +78,15 @@ class Head(NamedTuple):
 
 
 def refusals_of(
-    message: bytes, head: Head, refused: Sequence[tuple[int, RecordRefused]], records: int
+    message: bytes, head: Head, refused: Sequence[BrokenRule], records: int
 ) -> list[Refusal]:
-    """The refusals of single records, each an index and an error, of a message of `records`."""
+    """The refusals of single records of a message of `records`."""
     if records == 1 or not refused:
-        return [Refusal(error.reason, error.field, i, 1, message) for i, error in refused]
+        return [Refusal(reason, field, place, 1, message) for place, reason, field in refused]
     texts = record_texts(message, head.list_field)
     return [
-        Refusal(error.reason, error.field, i, 1, head.message_of_one(texts[i]))
-        for i, error in refused
+        Refusal(reason, field, place, 1, head.message_of_one(texts[place]))
+        for place, reason, field in refused
     ]
 
 
@@ -85,11 +97,11 @@ def conflicts_of(message: bytes, decoded: Decoded, rows: Sequence[int]) -> list[
     """
     skipped = {refusal.place for refusal in decoded.refusals}
     places = [index for index in range(decoded.records) if index not in skipped]
-    error = RecordRefused(Reason.CONFLICT_DIFFERENT_DATA, "record")
+    broken = [BrokenRule(places[row], Reason.CONFLICT_DIFFERENT_DATA, "record") for row in rows]
     first = decoded.rows[0]
     list_field = "events" if isinstance(first, Event) else "snapshots"
     head = Head(first.user_id, first.device_id, first.source, list_field)
-    return refusals_of(message, head, [(places[row], error) for row in rows], decoded.records)
+    return refusals_of(message, head, broken, decoded.records)
 
 
 def record_texts(message: bytes, list_field: str) -> list[bytes]:
@@ -111,7 +123,9 @@ def record_texts(message: bytes, list_field: str) -> list[bytes]:
 def _element_texts(text: str, position: int) -> tuple[list[bytes], int]:
     """The texts of a list's elements, and the position behind the list."""
     texts: list[bytes] = []
-    position += 1
+    position = _after_space(text, position + 1)
+    if text[position] == "]":
+        return texts, position + 1
     while text[position - 1] != "]":
         start = _after_space(text, position)
         _, position = _SCAN.raw_decode(text, start)

@@ -23,6 +23,7 @@ VERSION_MAX: Final = 2**53 - 1  # the largest whole number every JSON reader kee
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$")]
 Source = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,64}$")]
 IdempotencyKey = Annotated[str, Field(pattern=r"^[ -~]{1,255}$")]
+Time = Annotated[str, Field(max_length=64)]  # longer ones would fill what remembers them
 Steps = Annotated[int, Field(strict=True, ge=0, le=STEPS_PER_MINUTE_MAX)]
 StepsTotal = Annotated[int, Field(strict=True, ge=0, le=STEPS_TOTAL_MAX)]
 Calories = Annotated[float, Field(strict=True, ge=0, le=CALORIES_MAX, allow_inf_nan=False)]
@@ -35,7 +36,7 @@ Version = Annotated[int, Field(strict=True, ge=0, le=VERSION_MAX)]
 class EventFields(TypedDict):
     """One event as it is written; which of its three measures may all be absent, codec checks."""
 
-    ts: str
+    ts: Time
     steps: Annotated[Steps | None, Field(default=None)]
     calories_out: Annotated[Calories | None, Field(default=None)]
     hr_avg: Annotated[HeartRate | None, Field(default=None)]
@@ -46,7 +47,7 @@ class SnapshotFields(TypedDict):
     """One snapshot as it is written."""
 
     date: str
-    timestamp: str
+    timestamp: Time
     steps_total: StepsTotal
     calories_out_total: Calories
     hr_avg_session: Annotated[HeartRate | None, Field(default=None)]
@@ -75,13 +76,13 @@ class Message(Envelope):
     snapshots: Annotated[
         list[SnapshotFields] | None, Field(min_length=1, max_length=RECORDS_MAX, default=None)
     ]
-    ts: Annotated[str | None, Field(default=None)]
+    ts: Annotated[Time | None, Field(default=None)]
     steps: Annotated[Steps | None, Field(default=None)]
     calories_out: Annotated[Calories | None, Field(default=None)]
     hr_avg: Annotated[HeartRate | None, Field(default=None)]
     version: Annotated[Version, Field(default=0)]
     date: Annotated[str | None, Field(default=None)]
-    timestamp: Annotated[str | None, Field(default=None)]
+    timestamp: Annotated[Time | None, Field(default=None)]
     steps_total: Annotated[StepsTotal | None, Field(default=None)]
     calories_out_total: Annotated[Calories | None, Field(default=None)]
     hr_avg_session: Annotated[HeartRate | None, Field(default=None)]

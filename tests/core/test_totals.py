@@ -70,6 +70,12 @@ MERGES = [
         (10, 180),
     ),
     (
+        "prefer by the best of a device's sources",
+        [FITBIT, event(minute=1, steps=1, source="GARMIN"), WATCH._replace(source="POLAR")],
+        prefer("GARMIN", "POLAR", "FITBIT"),
+        (6, 90),
+    ),
+    (
         "prefer by the snapshots of a device that has any",
         [GARMIN._replace(device_id="phone"), snapshot(steps=3, source="FITBIT"), WATCH],
         prefer("GARMIN"),
