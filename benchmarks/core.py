@@ -24,7 +24,7 @@ from pydantic import AwareDatetime, Field
 
 from ingest.core.schema import Envelope, EventFields, SchemaValidator, validator_of
 from ingest.core.totals import Rules
-from ingest.embedded import drain
+from ingest.embedded import collect_garbage_rarely, drain
 from ingest.outcome import Outcome
 from ingest.pipeline import Pipeline
 from ingest.ports import Message
@@ -32,6 +32,7 @@ from ingest.queues.memory import MemoryQueue, MemoryTopics
 from ingest.stores.memory import memory_store
 
 USERS = 100
+_new = tuple.__new__  # messages are made as `ingest.replay` makes them
 START = datetime(2025, 11, 3, tzinfo=UTC)
 
 
@@ -141,7 +142,7 @@ async def _fill(queue: MemoryQueue, messages: Sequence[bytes]) -> None:
     for first in range(0, len(messages), 1000):
         chunk = messages[first : first + 1000]
         await queue.put(
-            [Message(value, None, "bench", 0, first + i) for i, value in enumerate(chunk)]
+            [_new(Message, (value, None, "bench", 0, first + i)) for i, value in enumerate(chunk)]
         )
     await queue.close()
 
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size-max", type=int, default=1000)
     options = parser.parse_args()
+    collect_garbage_rarely()
     large, single = messages_of(options.records, size=60), messages_of(options.records, size=1)
     validate_large, validate_single = validator_of(TimedMessage), validator_of(TimedInline)
     cases = {

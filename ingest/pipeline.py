@@ -25,6 +25,7 @@ from ingest.core.totals import (
     Rules,
     can_fold,
     changes_of,
+    events_in_hour,
     fold,
     repair,
 )
@@ -160,7 +161,8 @@ class Pipeline:
         sees the winner's records.
         """
         known = await self._totals.load(touched)
-        hours = {(day.user_id, hour) for day, part in touched.items() for hour in part.hours}
+        differing = await self._differing_hours(touched, known)
+        hours = {(day.user_id, hour) for day, own in differing.items() for hour in own}
         events = await self._log.events_in_hours(hours) if hours else ()
         chained = [day for day, part in touched.items() if part.has_snapshots]
         snapshots = await self._log.snapshots_of_days(chained) if chained else ()
@@ -168,11 +170,33 @@ class Pipeline:
         unchanged: list[DailyTotal] = []
         drafts: list[DailyTotal] = []
         for day, part in touched.items():
-            reread = Reread(part.hours, part.has_snapshots, found.get(day, NO_CHANGE))
+            reread = Reread(differing[day], part.has_snapshots, found.get(day, NO_CHANGE))
             total = repair(known.get(day), day, reread, self._rules, now)
             if total is not None:
                 (unchanged if total is known.get(day) else drafts).append(total)
         return unchanged, drafts
+
+    async def _differing_hours(
+        self, touched: Mapping[Day, "_Touched"], known: Mapping[Day, DailyTotal]
+    ) -> dict[Day, set[int]]:
+        """The hours of each day that must be summed again.
+
+        An hour that was only repeated is not one of them if its total counts as many events as
+        the log holds: a total counts no event that is not in the log, so it counts them all. (A
+        corrected value does not show in a count; the correction itself has a version, and its
+        hour is always summed.)
+        """
+        repeated = {(day.user_id, hour) for day, part in touched.items() for hour in part.repeated}
+        counts = await self._log.count_in_hours(repeated) if repeated else {}
+        return {
+            day: part.hours
+            | {
+                hour
+                for hour in part.repeated
+                if counts[day.user_id, hour] != events_in_hour(known.get(day), hour)
+            }
+            for day, part in touched.items()
+        }
 
     async def _save(self, drafts: Sequence[DailyTotal]) -> list[DailyTotal]:
         lost = await self._totals.save(drafts) if drafts else set()
@@ -181,9 +205,10 @@ class Pipeline:
 
 @dataclass(slots=True)
 class _Touched:
-    """What of a day must be read again: these epoch hours, and its snapshots or not."""
+    """What of a day may not be right: epoch hours that changed or were only repeated, snapshots."""
 
     hours: set[int] = field(default_factory=set)
+    repeated: set[int] = field(default_factory=set)
     has_snapshots: bool = False
 
     def add(self, change: Change) -> None:
@@ -218,7 +243,7 @@ def _touched_by(
     touched: dict[Day, _Touched] = {}
     user_id = date = ""
     hour = 0
-    for event in (j.incoming for j in events if _is_touching(j.verdict)):
+    for event in (j.incoming for j in events if j.verdict in _TOUCHING):
         own_hour = event.minute // MINUTES_PER_HOUR
         if (
             own_hour == hour
@@ -228,13 +253,15 @@ def _touched_by(
         ):
             continue
         user_id, date, hour = event.user_id, event.date, own_hour
-        for own_date in neighbouring_dates(event.minute) if event.version else (date,):
-            touched.setdefault(Day(user_id, own_date), _Touched()).hours.add(hour)
-    for snapshot in (j.incoming for j in snapshots if _is_touching(j.verdict)):
+        if event.version:
+            for own_date in neighbouring_dates(event.minute):
+                touched.setdefault(Day(user_id, own_date), _Touched()).hours.add(hour)
+        else:
+            touched.setdefault(Day(user_id, date), _Touched()).repeated.add(hour)
+    for snapshot in (j.incoming for j in snapshots if j.verdict in _TOUCHING):
         day = Day(snapshot.user_id, snapshot.date)
         touched.setdefault(day, _Touched()).has_snapshots = True
     return touched
 
 
-def _is_touching(verdict: Verdict) -> bool:
-    return verdict is Verdict.DUPLICATE or verdict is Verdict.CORRECTED
+_TOUCHING: Final = (Verdict.DUPLICATE, Verdict.CORRECTED)

@@ -57,6 +57,11 @@ class RecordLog(Protocol):
     async def events_in_hours(self, hours: Collection[tuple[str, int]]) -> Sequence[Event]:
         """Every event of these (user_id, epoch hour) pairs, of all devices and dates."""
 
+    async def count_in_hours(
+        self, hours: Collection[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], int]:
+        """How many events `events_in_hours` would return for each pair."""
+
     async def snapshots_of_days(self, days: Collection[Day]) -> Sequence[Snapshot]:
         """Every snapshot of these days, of all devices."""
 

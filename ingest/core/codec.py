@@ -99,22 +99,22 @@ def _decode_straight(message: bytes, kind: Kind | None, latest_ms: int) -> Decod
         date, timestamp, steps_total, calories_out_total, hr_avg_session,
     ) = _validate(message).values()  # fmt: skip
     records: Sequence[Iterable[Any]]
-    if events is not None and kind is not Kind.HEALTH:
+    if events is not None and kind is not _HEALTH:
         if kind is None and snapshots is not None:
             return None
-        kind, records = Kind.ACTIVITY, [*map(_values, events)]
-    elif snapshots is not None and kind is not Kind.ACTIVITY:
-        kind, records = Kind.HEALTH, [*map(_values, snapshots)]
-    elif ts is not None and kind is not Kind.HEALTH:
+        kind, records = _ACTIVITY, [*map(_values, events)]
+    elif snapshots is not None and kind is not _ACTIVITY:
+        kind, records = _HEALTH, [*map(_values, snapshots)]
+    elif ts is not None and kind is not _HEALTH:
         if kind is None and timestamp is not None:
             return None
-        kind, records = Kind.ACTIVITY, ((ts, steps, calories_out, hr_avg, version),)
+        kind, records = _ACTIVITY, ((ts, steps, calories_out, hr_avg, version),)
     else:
         record = (date, timestamp, steps_total, calories_out_total, hr_avg_session, version)
-        if kind is Kind.ACTIVITY or None in record[:4]:
+        if kind is _ACTIVITY or None in record[:4]:
             return None
-        kind, records = Kind.HEALTH, (record,)
-    rows_of = events_of if kind is Kind.ACTIVITY else snapshots_of
+        kind, records = _HEALTH, (record,)
+    rows_of = events_of if kind is _ACTIVITY else snapshots_of
     rows = rows_of(user_id, device_id, source, records, latest_ms)
     fingerprint = None
     if key is not None:
@@ -126,3 +126,6 @@ def _decode_straight(message: bytes, kind: Kind | None, latest_ms: int) -> Decod
 _validate: Final = MESSAGE.validate_json
 _values: Final = dict.values
 _new: Final = tuple.__new__
+# A member read from its class costs as much as a record's sum (Python 3.11).
+_ACTIVITY: Final = Kind.ACTIVITY
+_HEALTH: Final = Kind.HEALTH

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Final, Generic, NamedTuple, TypeVar, cast
 
 from ingest.core.records import Event, Record, Snapshot
 from ingest.core.refusals import Decoded, Refusal
@@ -56,21 +56,21 @@ def judge(known: Iterable[tuple[int, Row, Row]]) -> list[Judgement[Row]]:
     for place, incoming, stored in known:
         before = corrected.get(identity_of(incoming), stored) if corrected else stored
         verdict = verdict_on(incoming, before)
-        if verdict is Verdict.CORRECTED:
+        if verdict is _CORRECTED:
             corrected[identity_of(incoming)] = incoming
-        judgements.append(Judgement(place, incoming, before, verdict))
+        judgements.append(_new(Judgement, (place, incoming, before, verdict)))
     return judgements
 
 
 def verdict_on(incoming: Record, known: Record) -> Verdict:
     """The verdict on one record against the known record of its identity."""
     if incoming == known:
-        return Verdict.DUPLICATE
+        return _DUPLICATE
     if incoming.version > known.version:
         return Verdict.CORRECTED
     if incoming.version < known.version:
         return Verdict.STALE
-    return Verdict.DUPLICATE if measured(incoming) == measured(known) else Verdict.REJECTED
+    return _DUPLICATE if measured(incoming) == measured(known) else Verdict.REJECTED
 
 
 def measured(record: Record) -> tuple[object, ...]:
@@ -119,3 +119,9 @@ def with_keys(
             )
             applied[place] = message._replace(rows=(), refusals=(refusal,))
     return Keyed(applied, fresh, repeated)
+
+
+# A member read from its class costs as much as comparing two records (Python 3.11).
+_DUPLICATE: Final = Verdict.DUPLICATE
+_CORRECTED: Final = Verdict.CORRECTED
+_new: Final = tuple.__new__

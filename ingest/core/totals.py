@@ -150,6 +150,14 @@ def repair(
     return total if is_same(repaired, total) else repaired
 
 
+def events_in_hour(total: DailyTotal | None, hour: int) -> int:
+    """How many events of an epoch hour a total counts, over all its devices."""
+    if total is None:
+        return 0
+    hours = [device.hours.get(hour) for device in total.state.values()]
+    return sum([sums.events for sums in hours if sums is not None])
+
+
 def recompute(
     day: Day, events: Sequence[Event], snapshots: Sequence[Snapshot], rules: Rules, now: datetime
 ) -> DailyTotal | None:

@@ -7,7 +7,7 @@ and what was taken but not acknowledged is taken again.
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate, islice
 from typing import Final
@@ -42,10 +42,10 @@ class MemoryQueue:
         async with self._changed:
             waiting = messages
             while waiting:
-                await self._changed.wait_for(partial(self._room_for, waiting))
-                room = self._room_for(waiting)
+                await self._changed.wait_for(partial(self._has_room_for, waiting[0]))
+                room, size = self._room_for(waiting)
                 self._messages.extend(waiting[:room])
-                self._bytes += _size(waiting[:room])
+                self._bytes += size
                 waiting = waiting[room:]
                 self._changed.notify_all()
 
@@ -63,32 +63,39 @@ class MemoryQueue:
         async with self._changed:
             await self._changed.wait_for(lambda: self._messages or self._is_closed)
             batch = list(islice(self._messages, size_max))
-            return batch[: max(1, _fitting(batch, bytes_max))]
+            if self._bytes <= bytes_max:
+                return batch
+            count, _ = _fitting(batch, bytes_max)
+            return batch[: max(1, count)]
 
     async def acknowledge(self, count: int) -> None:
         """Drop the `count` oldest messages: they are done."""
         async with self._changed:
             done = [self._messages.popleft() for _ in range(count)]
-            self._bytes -= _size(done)
+            self._bytes -= sum([len(message.value) for message in done])
             self._changed.notify_all()
 
-    def _room_for(self, messages: Sequence[Message]) -> int:
-        """How many of these messages fit now, in order."""
+    def _has_room_for(self, message: Message) -> bool:
+        if not self._messages:
+            return True
+        is_short = len(self._messages) < self._messages_max
+        return is_short and self._bytes + len(message.value) <= self._bytes_max
+
+    def _room_for(self, messages: Sequence[Message]) -> tuple[int, int]:
+        """How many of these messages fit now, at least the first, and their size."""
         first = messages[: self._messages_max - len(self._messages)]
-        fitting = _fitting(first, self._bytes_max - self._bytes)
-        return fitting if self._messages else max(1, fitting)
+        count, size = _fitting(first, self._bytes_max - self._bytes)
+        return (count, size) if count else (1, len(first[0].value))
 
 
-def _fitting(messages: Sequence[Message], bytes_max: int) -> int:
-    """How many of the first messages fit together."""
-    if _size(messages) <= bytes_max:
-        return len(messages)
-    sizes = accumulate([len(message.value) for message in messages])
-    return bisect_right([*sizes], bytes_max)
-
-
-def _size(messages: Iterable[Message]) -> int:
-    return sum([len(message.value) for message in messages])
+def _fitting(messages: Sequence[Message], bytes_max: int) -> tuple[int, int]:
+    """How many of the first messages fit together, and their size."""
+    sizes = [len(message.value) for message in messages]
+    if (size := sum(sizes)) <= bytes_max:
+        return len(sizes), size
+    ends = [*accumulate(sizes)]
+    count = bisect_right(ends, bytes_max)
+    return count, ends[count - 1] if count else 0
 
 
 class MemoryTopics:

@@ -72,6 +72,16 @@ class MemoryLog:
             for event in by_hour.get(hour, {}).values()
         ]
 
+    async def count_in_hours(
+        self, hours: Collection[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], int]:
+        return {
+            (user_id, hour): sum(
+                [len(by_hour.get(hour, ())) for by_hour in self._events.get(user_id, {}).values()]
+            )
+            for user_id, hour in hours
+        }
+
     async def snapshots_of_days(self, days: Collection[Day]) -> Sequence[Snapshot]:
         return [
             snapshot

@@ -129,6 +129,12 @@ def test_records_that_are_refused_differ_in_the_fingerprint_too():
     assert len(prints) == len(refused)
 
 
+def test_a_refused_record_is_the_same_however_its_fields_are_ordered_and_spaced():
+    texts = ('{"steps":-1,"x":{"a":1,"b":2}}', '{ "x" : {"b":2, "a":1},\n"steps":-1 }')
+    prints = {read(activity(event_text(), bad, **KEY)).fingerprint for bad in texts}
+    assert len(prints) == 1
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_the_fingerprint_does_not_depend_on_the_clock(kind):
     text = {

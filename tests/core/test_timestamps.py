@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ingest.core.timestamps import (
     Instant,
     days_between,
+    first_minute,
     instant_of,
     minute_of,
     neighbouring_dates,
@@ -142,6 +143,13 @@ def test_days_between_refuses_what_is_no_date(no_date):
     for pair in ((no_date, "2025-11-13"), ("2025-11-13", no_date)):
         with pytest.raises(ValueError):  # noqa: PT011 - the contract promises no more
             days_between(*pair)
+
+
+def test_a_date_begins_at_its_first_utc_minute():
+    assert first_minute("1970-01-02") == 1440
+    assert first_minute("2025-11-13") == ms(2025, 11, 13) // MINUTE_MS
+    with pytest.raises(ValueError, match="out of range"):
+        first_minute("2025-11-31")
 
 
 @pytest.mark.parametrize(

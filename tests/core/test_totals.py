@@ -111,6 +111,19 @@ def test_no_device_merges_to_nothing(policy):
     assert merged({}, {}, DeviceMerge(policy, ("FITBIT",))) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("max", DeviceMerge()),
+        ("sum", DeviceMerge("sum")),
+        ("prefer:GARMIN", DeviceMerge("prefer", ("GARMIN",))),
+        ("prefer:GARMIN, FITBIT,", DeviceMerge("prefer", ("GARMIN", "FITBIT"))),
+    ],
+)
+def test_a_merge_is_named_by_its_setting(text, expected):
+    assert DeviceMerge.of(text) == expected
+
+
 BASES = [
     ([PHONE], "events"),
     ([PHONE, WATCH], "events"),
