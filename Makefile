@@ -1,0 +1,32 @@
+# `make demo` and `make test` do all their set-up; nothing is needed but Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+DONE := .venv/.installed
+
+.PHONY: demo test check bench clean
+
+demo: $(DONE)  ## replay a month of real data and print the daily totals
+	$(BIN)/ingest replay examples/fitbit/minutes.ndjson.gz examples/fitbit/snapshots.ndjson.gz \
+		examples/fitbit/late-minutes.ndjson.gz
+
+test: $(DONE)  ## the whole test suite, with coverage of the core
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m coverage report --include='ingest/core/*,ingest/pipeline.py' --fail-under=100
+
+check: $(DONE)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DONE)  ## what a record costs, against pydantic alone
+	$(BIN)/python -m benchmarks.core
+
+$(DONE): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
