@@ -66,7 +66,7 @@ class Pipeline:
 
         Raises `BatchRetryable` (nothing was acknowledged, run it again) or what a port raised.
         """
-        now = self._now()
+        now = _whole_ms(self._now())
         latest_ms = int((now + self._future_skew_max).timestamp() * 1000)
         decoded = [decode(m.value, m.kind, latest_ms=latest_ms) for m in messages]
         keyed = await self._apply_keys(messages, decoded, now)
@@ -214,6 +214,11 @@ class _Touched:
     def add(self, change: Change) -> None:
         self.hours.update(*change.hours.values())
         self.has_snapshots |= bool(change.snapshots)
+
+
+def _whole_ms(instant: datetime) -> datetime:
+    """The instant as every store keeps it (a BSON date has milliseconds)."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def _rows(decoded: Iterable[Decoded], kind: Kind) -> list[Record]:

@@ -151,6 +151,6 @@ def _reason_of(field: str, broken_rule: str, value: Any) -> Reason:
         return Reason.INVALID_RECORD
     if field in ("hr_avg", "hr_avg_session"):
         return Reason.OUT_OF_RANGE_HR
-    if broken_rule == "greater_than_equal" and not is_infinite:
+    if broken_rule == "greater_than_equal":
         return Reason.NEGATIVE_VALUE
     return Reason.OUT_OF_RANGE

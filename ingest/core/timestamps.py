@@ -8,10 +8,9 @@ from typing import Final, NamedTuple
 from ingest.core.records import shared_date
 from ingest.errors import Reason, RecordRefused
 
-_RFC3339: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))?",
-    re.ASCII,
-)
+_CLOCK: Final = {f"{minute // 60:02}:{minute % 60:02}:": minute for minute in range(24 * 60)}
+_SECONDS: Final = {f"{second:02}": second for second in range(60)}
+_ZONE: Final = re.compile(r"(?:\.(\d+))?(?:([Zz])|([+-])([01]\d|2[0-3]):([0-5]\d))?", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _EARLIEST_MS: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
@@ -44,23 +43,19 @@ def instant_of(text: str, field: str) -> Instant:
     Raises `RecordRefused` with INVALID_TIMESTAMP (not RFC 3339, no such date or time, before
     2000) or NAIVE_TIMESTAMP (no offset).
     """
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        raise RecordRefused(Reason.INVALID_TIMESTAMP, field)
-    civil, hour, minute, second, fraction, sign, offset_hour, offset_minute = match.groups()
-    if hour > "23" or minute > "59" or second > "59":
-        raise RecordRefused(Reason.INVALID_TIMESTAMP, field)
-    if sign is None and text[-1] not in "Zz":
+    try:
+        days = _ordinal(text[:10]) - _EPOCH_ORDINAL
+        minutes, seconds = _CLOCK[text[11:17]], _SECONDS[text[17:19]]
+        fraction_ms, offset_minutes = _zone(text[19:])
+    except (KeyError, ValueError):
+        raise RecordRefused(Reason.INVALID_TIMESTAMP, field) from None
+    if offset_minutes is None:
         raise RecordRefused(Reason.NAIVE_TIMESTAMP, field)
-    minutes = (_day_number(civil, field) * 24 + int(hour)) * 60 + int(minute)
-    if sign is not None:
-        minutes -= _offset_minutes(sign, offset_hour, offset_minute, field)
-    ms = minutes * MINUTE_MS + int(second) * 1000
-    if fraction:
-        ms += int(fraction[:3].ljust(3, "0"))
-    if ms < _EARLIEST_MS:
+    minutes += days * MINUTES_PER_DAY - offset_minutes
+    ms = minutes * MINUTE_MS + seconds * 1000 + fraction_ms
+    if ms < _EARLIEST_MS or text[10] not in "Tt ":
         raise RecordRefused(Reason.INVALID_TIMESTAMP, field)
-    return Instant(ms, shared_date(civil))
+    return Instant(ms, shared_date(text[:10]))
 
 
 def days_between(earlier: str, later: str) -> int:
@@ -96,15 +91,17 @@ def _ordinal(civil: str) -> int:
     return date.fromisoformat(civil).toordinal()
 
 
-def _day_number(civil: str, field: str) -> int:
-    try:
-        return _ordinal(civil) - _EPOCH_ORDINAL
-    except ValueError:
-        raise RecordRefused(Reason.INVALID_TIMESTAMP, field) from None
-
-
-def _offset_minutes(sign: str, hour: str, minute: str, field: str) -> int:
-    if hour > "23" or minute > "59":
-        raise RecordRefused(Reason.INVALID_TIMESTAMP, field)
+@lru_cache(maxsize=4096)
+def _zone(text: str) -> tuple[int, int | None]:
+    """Milliseconds and offset in minutes of what stands behind the seconds; no offset is None."""
+    match = _ZONE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    fraction, zulu, sign, hour, minute = match.groups()
+    fraction_ms = int(fraction[:3].ljust(3, "0")) if fraction else 0
+    if zulu:
+        return fraction_ms, 0
+    if sign is None:
+        return fraction_ms, None
     minutes = int(hour) * 60 + int(minute)
-    return -minutes if sign == "-" else minutes
+    return fraction_ms, -minutes if sign == "-" else minutes
