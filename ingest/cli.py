@@ -3,31 +3,20 @@
 import asyncio
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Sequence
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import orjson
 import typer
-from rich import box
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
 
 from ingest.core.documents import Document, delta_document, event_document, total_message
 from ingest.core.timestamps import MINUTES_PER_DAY, days_between, first_minute
 from ingest.embedded import rules_of, store_of
 from ingest.ndjson import size_of, written
+from ingest.ports import Store
 from ingest.replay import (
     FIRST_DATE,
     LAST_DATE,
@@ -39,41 +28,18 @@ from ingest.replay import (
 )
 from ingest.settings import Settings, load_settings
 from ingest.simulation import Plan, messages, truth
+from ingest.terminal import (
+    DELTAS,
+    EVENTS,
+    ROWS_MAX,
+    TOTALS,
+    counting,
+    print_rows,
+    print_table,
+    reading,
+)
 
-ROWS_MAX: Final = 200
 ID: Final = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
-Columns = dict[str, Literal["left", "right"]]
-TOTALS: Final[Columns] = {
-    "user_id": "left",
-    "date": "left",
-    "steps": "right",
-    "calories_out": "right",
-    "hr_avg": "right",
-    "basis": "left",
-    "devices": "left",
-    "events_count": "right",
-    "snapshots_count": "right",
-    "resets": "right",
-}
-DELTAS: Final[Columns] = {
-    "device_id": "left",
-    "timestamp": "left",
-    "kind": "left",
-    "steps_delta": "right",
-    "calories_out_delta": "right",
-    "steps_total": "right",
-    "calories_out_total": "right",
-}
-EVENTS: Final[Columns] = {
-    "ts": "left",
-    "date": "left",
-    "device_id": "left",
-    "source": "left",
-    "steps": "right",
-    "calories_out": "right",
-    "hr_avg": "right",
-    "version": "right",
-}
 Row = TypeVar("Row")
 app = typer.Typer(
     help="Exact daily totals from activity events and health snapshots.",
@@ -108,7 +74,11 @@ def _is_id(text: str) -> str:
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-RateOption = Annotated[float, typer.Option(min=0, max=1)]
+DuplicatesOption = Annotated[float, typer.Option(min=0, max=1, help="Share sent again.")]
+LateOption = Annotated[float, typer.Option(min=0, max=1, help="Share sent up to 3 days late.")]
+ResetsOption = Annotated[float, typer.Option(min=0, max=1, help="Share of days that restart.")]
+CorrectionsOption = Annotated[float, typer.Option(min=0, max=1, help="Share corrected later.")]
+MalformedOption = Annotated[float, typer.Option(min=0, max=1, help="Share that is no use.")]
 UserArgument = Annotated[str, typer.Argument(metavar="USER", callback=_is_id)]
 DayArgument = Annotated[str, typer.Argument(metavar="DATE", callback=_is_date)]
 FromOption = Annotated[str, typer.Option("--from", metavar="DATE", callback=_is_date)]
@@ -139,7 +109,7 @@ def replay_files(
     if json:
         print(orjson.dumps(summary.document()).decode())
     else:
-        _print_table(shown, count, TOTALS)
+        print_table(shown, count, TOTALS)
         _print_summary(summary)
     if strict and summary.rejected:
         raise typer.Exit(1)
@@ -151,11 +121,11 @@ def simulate(
     days: Annotated[int, typer.Option(min=1)] = 7,
     devices: Annotated[int, typer.Option(min=1, help="Devices a user.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
-    duplicates: RateOption = 0,
-    late: RateOption = 0,
-    resets: RateOption = 0,
-    corrections: RateOption = 0,
-    malformed: RateOption = 0,
+    duplicates: DuplicatesOption = 0,
+    late: LateOption = 0,
+    resets: ResetsOption = 0,
+    corrections: CorrectionsOption = 0,
+    malformed: MalformedOption = 0,
     truth_file: Annotated[Path | None, typer.Option("--truth", help="Write totals here.")] = None,
 ) -> None:
     """Write the messages of simulated devices to standard output."""
@@ -165,7 +135,7 @@ def simulate(
         raise typer.BadParameter(str(error)) from error
     merge = rules_of(load_settings()).merge
     with written(truth_file) as write:
-        with _counting("messages") as advance:
+        with counting("messages") as advance:
             for message in messages(plan):
                 sys.stdout.buffer.write(message + b"\n")
                 advance()
@@ -182,9 +152,9 @@ def show_totals(
     json: JsonOption = False,
 ) -> None:
     """Show the daily totals of a user."""
-    store = store_of(load_settings())
+    store = _store_to_read(load_settings())
     found = asyncio.run(_all(store.totals.totals_between(user, first, last)))
-    _print_rows([total_message(total) for total in found if total.devices], TOTALS, is_json=json)
+    print_rows([total_message(total) for total in found if total.devices], TOTALS, is_json=json)
 
 
 @app.command("deltas")
@@ -192,8 +162,8 @@ def show_deltas(user: UserArgument, day: DayArgument, json: JsonOption = False) 
     """Show the snapshots of a user's day, and what each one added."""
     settings = load_settings()
     rules = rules_of(settings).snapshots
-    found = asyncio.run(_all(deltas_between(store_of(settings).log, user, day, day, rules)))
-    _print_rows([delta_document(delta) for delta in found], DELTAS, is_json=json)
+    found = asyncio.run(_all(deltas_between(_store_to_read(settings).log, user, day, day, rules)))
+    print_rows([delta_document(delta) for delta in found], DELTAS, is_json=json)
 
 
 @app.command("events")
@@ -204,10 +174,19 @@ def show_events(
     json: JsonOption = False,
 ) -> None:
     """Show the stored events of a user, by UTC date."""
-    store = store_of(load_settings())
+    store = _store_to_read(load_settings())
     minutes = first_minute(first), first_minute(last) + MINUTES_PER_DAY - 1
     found = asyncio.run(_all(store.log.events_between(user, *minutes)))
-    _print_rows([event_document(event) for event in found], EVENTS, is_json=json)
+    print_rows([event_document(event) for event in found], EVENTS, is_json=json)
+
+
+def _store_to_read(settings: Settings) -> Store:
+    if settings.repository_backend == "inmemory":
+        sys.stderr.write(
+            "ingest: the store in memory is empty when a command starts; "
+            "`ingest replay --totals FILE --deltas FILE` writes what it came to\n"
+        )
+    return store_of(settings)
 
 
 async def _all(found: Awaitable[Sequence[Row]]) -> Sequence[Row]:
@@ -238,7 +217,7 @@ async def _replay(
         write_total, write_delta, write_dead_letter = (
             stack.enter_context(written(path)) for path in (totals, deltas, dead_letters)
         )
-        on_read = stack.enter_context(_reading(None if "-" in files else size))
+        on_read = stack.enter_context(reading(None if "-" in files else size))
         summary = await replay(
             files, store, settings, write_dead_letter=write_dead_letter, on_read=on_read
         )
@@ -254,35 +233,6 @@ async def _replay(
     return summary, shown, count
 
 
-@contextmanager
-def _reading(size: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar of the bytes read, on a terminal only; `size` is None where it cannot be known."""
-    with _progress(DownloadColumn()) as progress:
-        task = progress.add_task("reading", total=size)
-        yield lambda position: progress.update(task, completed=position)
-
-
-@contextmanager
-def _counting(what: str) -> Iterator[Callable[[], None]]:
-    """A count, on a terminal only, and only where the output does not go there too."""
-    with _progress(MofNCompleteColumn(), is_shown=not sys.stdout.isatty()) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda: progress.advance(task)
-
-
-def _progress(count: ProgressColumn, *, is_shown: bool = True) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        count,
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not (is_shown and console.is_terminal),
-    )
-
-
 def _print_summary(summary: Summary) -> None:
     document = summary.document()
     rate = document["records_per_second"]
@@ -295,34 +245,3 @@ def _print_summary(summary: Summary) -> None:
     )
     for reason, count in sorted(summary.reasons.items()):
         print(f"  rejected {reason}: {count:,}")
-
-
-def _print_rows(documents: Sequence[Document], columns: Columns, *, is_json: bool) -> None:
-    if is_json:
-        for document in documents:
-            print(orjson.dumps(document).decode())
-    else:
-        _print_table(documents[:ROWS_MAX], len(documents), columns)
-
-
-def _print_table(shown: Sequence[Document], count: int, columns: Columns) -> None:
-    """The rows that are shown of `count`, and a line that says where the others are."""
-    if not count:
-        print("nothing found")
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, justify in columns.items():
-        table.add_column(name, justify=justify, no_wrap=True)
-    for document in shown:
-        table.add_row(*(_cell(document[name]) for name in columns))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-    if count > len(shown):
-        print(f"... and {count - len(shown):,} more; JSON output has them all")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        return ", ".join(value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
