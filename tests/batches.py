@@ -12,6 +12,7 @@ import orjson
 from ingest.core.codec import event_fields, snapshot_fields
 from ingest.core.records import Day, Event, Record
 from ingest.core.totals import DailyTotal, Rules, is_same, recompute
+from ingest.errors import BatchRetryable
 from ingest.outcome import Outcome
 from ingest.pipeline import Pipeline
 from ingest.ports import Message, Publisher, Store
@@ -118,6 +119,22 @@ def counts_of(outcome: Outcome) -> dict[str, int]:
     return {name: count for name in VERDICTS if (count := getattr(outcome, name))}
 
 
+def adds_up(outcome: Outcome) -> bool:
+    """Whether no verdict count is negative and all together are the records received."""
+    counts = [getattr(outcome, name) for name in VERDICTS]
+    return min(counts) >= 0 and sum(counts) == outcome.records
+
+
+async def run_until_done(pipeline: Pipeline, values: Sequence[bytes]) -> Outcome:
+    """Redeliver a batch until it succeeds, as the queue does."""
+    for _ in range(20):
+        try:
+            return await pipeline.run(batch(*values))
+        except BatchRetryable:
+            continue
+    raise AssertionError("20 deliveries were not enough")
+
+
 async def log_of(store: Store) -> list[Record]:
     """Every record of the log."""
     records: list[Record] = []
@@ -144,9 +161,12 @@ async def assert_totals_are_those_of_the_log(store: Store, rules: Rules) -> None
 
 
 async def assert_right(store: Store, publisher: RecordingPublisher, rules: Rules = Rules()) -> None:  # noqa: B008
-    """Every total is that of the log, and the latest published one is the stored one."""
+    """Every total is that of the log, and published as it is stored; a revision never says two."""
     await assert_totals_are_those_of_the_log(store, rules)
     assert publisher.latest == await totals_of(store)
+    first: dict[tuple[Day, int], DailyTotal] = {}
+    for total in publisher.published:
+        assert first.setdefault((total.day, total.revision), total) == total
 
 
 def _head(record: Record) -> tuple[object, ...]:

@@ -7,7 +7,6 @@ does not, or does something else first. What stands behind it is always a real p
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum, auto
-from functools import partial
 from inspect import iscoroutinefunction
 from itertools import islice
 from typing import Any
@@ -56,7 +55,13 @@ class PortThrough:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
-        return partial(self._around, name, method) if iscoroutinefunction(method) else method
+        if not iscoroutinefunction(method):
+            return method
+
+        async def through_around(*args: Any) -> Any:
+            return await self._around(name, method, *args)
+
+        return through_around
 
 
 def store_through(store: Store, around: Around) -> Store:
@@ -79,12 +84,12 @@ class Failure:
     """
 
     def __init__(self, at: Mapping[int, Mode]) -> None:
-        self._at = at
+        self.at = at
         self.calls = 0
 
     async def __call__(self, name: str, method: Call, *args: Any) -> Any:
         self.calls += 1
-        mode = self._at.get(self.calls)
+        mode = self.at.get(self.calls)
         if mode is None:
             return await method(*args)
         if mode is Mode.AFTER:

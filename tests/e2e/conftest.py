@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 20
 COMMAND = (sys.executable, "-m", "ingest")
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8"}
 
@@ -49,7 +49,9 @@ class Ingest(NamedTuple):
             timeout=DEADLINE_SECONDS,
             check=False,
         )
-        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Finished(
+            done.returncode, done.stdout.decode(errors="surrogateescape"), done.stderr.decode()
+        )
 
     @contextmanager
     def started(
@@ -77,7 +79,9 @@ class Ingest(NamedTuple):
             timeout=DEADLINE_SECONDS,
             check=False,
         )
-        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Finished(
+            done.returncode, done.stdout.decode(errors="surrogateescape"), done.stderr.decode()
+        )
 
     def write(self, name: str, lines: bytes) -> str:
         """A file in the folder; its name."""

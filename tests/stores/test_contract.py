@@ -225,6 +225,18 @@ async def test_the_events_of_an_hour_are_those_of_all_devices_and_dates_and_of_n
     assert await store.log.events_in_hours({("u1", hour + 2), ("u3", hour)}) == []
 
 
+async def test_events_in_hours_are_counted_by_pair_of_all_devices_and_dates(store):
+    moved = event(0, device_id="watch", date="2025-11-12")
+    rows = [event(0), moved, event(59), event(60), event(-1), event(0, user_id="u10")]
+    await store.log.append_events(rows)
+    await store.log.append_events([again(row) for row in rows])
+    hour = NOVEMBER_13 // 60
+    counts = {("u1", hour): 3, ("u1", hour + 1): 1, ("u1", hour - 1): 1, ("u10", hour): 1}
+    counts |= {("u1", hour + 2): 0, ("u3", hour): 0, ("u10", hour + 1): 0}
+    assert await store.log.count_in_hours({*counts}) == counts
+    assert await store.log.count_in_hours({("u1", hour)}) == {("u1", hour): 3}
+
+
 async def test_the_snapshots_of_days_are_those_of_all_devices_and_of_no_other_day(store):
     within = [
         snapshot(0),
