@@ -6,6 +6,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
@@ -22,7 +23,9 @@ def main() -> None:
     """The command line; what a user can mend is one line on standard error, never a traceback."""
     collect_garbage_rarely()
     try:
-        status = app(standalone_mode=False)
+        status = _status_of(sys.argv[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written must show while it can be said
     except (SettingsInvalid, FileUnusable) as error:
         _leave(2, str(error))
     except BatchRetryable as error:
@@ -33,15 +36,30 @@ def main() -> None:
         _leave(130, "interrupted; nothing was written")
     except _UsageError as error:
         _leave(2, error.format_message())
-    sys.exit(status)
+    except OSError as error:  # files' errors are FileUnusable: only standard output is left
+        _leave(2, f"cannot write standard output: {error.strerror}")
+    _leave(status, "")
+
+
+def _status_of(arguments: list[str]) -> int:
+    """Run a command without typer's own endings, which swallow Ctrl-C and a broken pipe."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("ingest", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    return 0
 
 
 def _leave(status: int, line: str) -> NoReturn:
     """Leave at once: a thread may still wait for standard input, and nothing is left to do."""
     if line:
-        sys.stderr.write(f"ingest: {line}\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
+        escaped = line.replace("\n", "\\n")
+        sys.stderr.write(f"ingest: {escaped}\n")
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):
+            stream.flush()
     os._exit(status)
 
 

@@ -200,6 +200,15 @@ def _settings(store: StoreName | None) -> Settings:
     return settings.model_copy(update={"repository_backend": BACKENDS[store]})
 
 
+def _check_outputs(outputs: Sequence[Path], files: Sequence[str]) -> None:
+    """No output may replace another, or what is being read; a pipe or device may serve twice."""
+    taken = {Path(name).resolve() for name in files}
+    for path in (path.resolve() for path in outputs if path.is_file() or not path.exists()):
+        if path in taken:
+            raise typer.BadParameter(f"{path.name} is another output, or a file to read")
+        taken.add(path)
+
+
 async def _replay(
     files: list[str],
     settings: Settings,
@@ -209,6 +218,7 @@ async def _replay(
     dead_letters: Path | None,
 ) -> tuple[Summary, list[Document], int]:
     """The summary, the first totals and how many there are; the outputs appear all or none."""
+    _check_outputs([path for path in (totals, deltas, dead_letters) if path is not None], files)
     size = sum(size_of(name) or 0 for name in files)
     store = store_of(settings)
     shown: list[Document] = []

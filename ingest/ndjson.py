@@ -2,13 +2,12 @@
 
 import asyncio
 import gzip
-import os
+import secrets
 import sys
-import tempfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, cast
@@ -41,18 +40,19 @@ async def lines_of(
     reader = ThreadPoolExecutor(max_workers=1)
     loop = asyncio.get_running_loop()
     with _opened(name) as (chunks, raw):
-        number, rest = 0, b""
+        number, rest = 0, bytearray()
         while chunk := await loop.run_in_executor(reader, _read, chunks, name):
             on_read(raw.tell() if name != STDIN else 0)
-            if len(rest) >= LINE_BYTES_MAX:
-                _, end, chunk = chunk.partition(b"\n")
-                rest += end
-            *whole, rest = (rest + chunk).split(b"\n")
+            first, *whole = chunk.split(b"\n")
+            rest += first[: LINE_BYTES_MAX - len(rest)]
+            if not whole:
+                continue
+            whole.insert(0, bytes(rest))
+            rest[:] = whole.pop()
             yield [(number + i, line) for i, line in enumerate(whole, 1) if line.strip()]
             number += len(whole)
-            rest = rest[:LINE_BYTES_MAX]
         if rest.strip():
-            yield [(number + 1, rest)]
+            yield [(number + 1, bytes(rest))]
 
 
 @contextmanager
@@ -65,21 +65,27 @@ def written(path: Path | None) -> Iterator[Write]:
     if path is None:
         yield lambda _: None
         return
+    with _naming(path):
+        is_stream = path.exists() and not path.is_file()
+    if is_stream:
+        with _naming(path):
+            stream = path.open("wb", buffering=0)
+        with stream:
+            yield _line_writer(stream, path)
+        return
+    target = path.resolve()
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    with _naming(path):
+        file = partial.open("xb")
     try:
-        if path.exists() and not path.is_file():
-            with path.open("wb") as file:
-                yield _line_writer(file)
-            return
-        descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise FileUnusable(f"cannot write {path}: {error.strerror}") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            yield _line_writer(file)
-        Path(partial).replace(path)
+        yield _line_writer(file, path)
+        with _naming(path):
+            file.close()
+            partial.replace(target)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        with suppress(OSError):
+            file.close()
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -97,6 +103,8 @@ def size_of(name: str) -> int | None:
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[_Chunks, IO[bytes]]]:
     if name == STDIN:
+        if sys.stdin is None:
+            raise FileUnusable("cannot read -: standard input is closed")
         stdin = cast("BufferedReader", sys.stdin.buffer)
         yield stdin, stdin
         return
@@ -116,8 +124,20 @@ def _read(chunks: _Chunks, name: str) -> bytes:
         raise FileUnusable(f"cannot read {name}: {reason}") from error
 
 
-def _line_writer(file: IO[bytes]) -> Write:
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An error of this file, but not that of a reader that left, becomes one clear line."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileUnusable(f"cannot write {path}: {error.strerror}") from error
+
+
+def _line_writer(file: IO[bytes], path: Path) -> Write:
     def write(document: dict[str, Any]) -> None:
-        file.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+        with _naming(path):
+            file.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
 
     return write

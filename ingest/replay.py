@@ -1,6 +1,7 @@
 """A replay: files of messages through the in-process queue and the pipeline into a store."""
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -141,6 +142,7 @@ async def _fill(queue: MemoryQueue, files: Sequence[str], on_read: Callable[[int
     read_before = 0
     for name in files:
         position = 0
+        origin = os.fsencode(name).decode(errors="replace")  # a name need not be UTF-8
 
         def moved(to: int, before: int = read_before) -> None:
             nonlocal position
@@ -148,7 +150,7 @@ async def _fill(queue: MemoryQueue, files: Sequence[str], on_read: Callable[[int
             on_read(before + to)
 
         async for lines in lines_of(name, moved):
-            await queue.put([_new(Message, (line, None, name, 0, at)) for at, line in lines])
+            await queue.put([_new(Message, (line, None, origin, 0, at)) for at, line in lines])
         read_before += position
     await queue.close()
 

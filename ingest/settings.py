@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from ingest.errors import SettingsInvalid
 
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SECONDS_MAX: Final = 10_000 * 86_400
 _SOURCE: Final = re.compile(r"[A-Z0-9_]{1,64}")
 
 
@@ -24,7 +25,10 @@ def _duration(text: Any) -> timedelta:
     match = re.fullmatch(r"(\d{1,9})([smhd]?)", str(text).strip())
     if match is None:
         raise ValueError("is not a duration such as 90s, 15m, 24h or 7d")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if seconds > _SECONDS_MAX:
+        raise ValueError("must be at most 10000d")
+    return timedelta(seconds=seconds)
 
 
 def _sources(text: Any) -> tuple[str, ...]:
@@ -71,4 +75,4 @@ def load_settings() -> Settings:
         broken = error.errors(include_url=False)[0]
         reason = broken["msg"].removeprefix("Value error, ")
         variable = str(broken["loc"][0]).upper()
-        raise SettingsInvalid(f"{variable}={broken['input']}: {reason}") from None
+        raise SettingsInvalid(f"{variable}={broken['input']!r}: {reason}") from None

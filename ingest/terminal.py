@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from typing import Any, Final, Literal
 
 import orjson
@@ -18,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from ingest.core.documents import Document
 
@@ -90,8 +92,10 @@ def print_table(shown: Sequence[Document], count: int, columns: Columns) -> None
     for name, justify in columns.items():
         table.add_column(name, justify=justify, no_wrap=True)
     for document in shown:
-        table.add_row(*(_cell(document[name]) for name in columns))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        table.add_row(*(Text(_cell(document[name])) for name in columns))
+    text = StringIO()  # rich would end the program on a broken pipe, with status 1
+    Console(file=text, width=10_000, force_terminal=sys.stdout.isatty()).print(table)
+    print(text.getvalue(), end="")
     if count > len(shown):
         print(f"... and {count - len(shown):,} more; --totals or --json has them all")
 

@@ -26,6 +26,27 @@ async def test_a_redelivered_batch_changes_nothing_and_publishes_its_days_again(
     assert {total.day: total for total in again} == totals
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        event(2),
+        event(61),
+        event(2, date=AFTER.date),
+        event(1, user_id="u2"),
+        event(1, device_id="watch"),
+    ],
+)
+async def test_a_batch_that_was_only_appended_is_settled_whole_when_it_is_redelivered(other):
+    """However alike the days and hours of its records are."""
+    world = World()
+    values = sent(event(1)), sent(other), sent(event(1)), sent(other)
+    failing = through(world.store, world.publisher, Failure({2: Mode.BEFORE}))
+    with pytest.raises(BatchRetryable, match="load"):
+        await pipeline_on(*failing).run(batch(*values))
+    assert counts_of(await world.run(*values)) == {"duplicates": 4}
+    assert len(await log_of(world.store)) == 2
+
+
 DATES = [day.date for day in (BEFORE, DAY, AFTER)]
 MOVES = [(a, b) for a in DATES for b in DATES if a != b]
 
@@ -40,9 +61,21 @@ async def test_a_correction_to_another_date_repairs_both_dates(date, other):
 
 
 @pytest.mark.parametrize(("date", "other"), MOVES)
+async def test_so_does_one_that_comes_behind_a_duplicate_of_its_new_date_and_hour(date, other):
+    world = World()
+    await world.run(sent(event(1, date=date)), sent(event(2, date=other)))
+    outcome = await world.run(sent(event(2, date=other), event(1, date=other, version=1, steps=7)))
+    assert counts_of(outcome) == {"duplicates": 1, "corrected": 1}
+    assert (await world.total(Day("u1", date))).steps == 0
+    assert (await world.total(Day("u1", other))).steps == 17
+
+
+@pytest.mark.parametrize(("date", "other"), MOVES)
 @pytest.mark.parametrize("step", ["correct_events", "load", "events_in_hours", "save"])
 @pytest.mark.parametrize("is_restarted", [False, True])
-async def test_so_does_the_redelivered_correction_after_a_crash(date, other, step, is_restarted):
+async def test_the_redelivered_correction_does_so_too_after_a_crash(
+    date, other, step, is_restarted
+):
     """It is a duplicate by then, which no longer shows where the event was."""
     world = World()
     await world.run(sent(event(1, date=date), event(2, date=date)))
@@ -144,3 +177,19 @@ async def test_a_race_lost_too_often_retries_the_batch_which_then_ends_right():
     assert counts_of(await world.pipeline.run(message)) == {"duplicates": 1}
     await assert_right(world.store, world.publisher)
     assert len(await log_of(world.store)) == RACES_MAX + 1
+
+
+async def test_a_total_whose_save_failed_is_not_folded_upon_at_the_revision_it_would_have_had():
+    """As where a worker lost its partition in between, and another saved that revision."""
+    world = World()
+    failure = Failure({})
+    pipeline = pipeline_on(*through(world.store, world.publisher, failure))
+    await pipeline.run(batch(sent(event(1))))
+    failure.at = {failure.calls + 2: Mode.BEFORE}
+    with pytest.raises(BatchRetryable, match="save"):
+        await pipeline.run(batch(sent(event(2))))
+    await world.pipeline.run(batch(sent(event(200))))
+    await pipeline.run(batch(sent(event(300))))
+    await pipeline.run(batch(sent(event(2))))
+    await assert_right(world.store, world.publisher)
+    assert (await world.total()).steps == 40

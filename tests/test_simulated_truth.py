@@ -107,6 +107,8 @@ async def test_what_is_stored_and_published_is_the_truth(seed: int) -> None:
             + outcome.stale
             + outcome.rejected
         )
+    stored = sum(dict(total)["events_count"] + dict(total)["snapshots_count"] for total in told)
+    assert sum(outcome.accepted for outcome in outcomes) == stored
     rejected = sum(outcome.rejected for outcome in outcomes)
     assert rejected == replayed.dead_letters.total() > 0
     assert sum(outcome.conflicts for outcome in outcomes) == 0

@@ -37,31 +37,38 @@ class MemoryLog:
             if hour != run_hour or event.user_id is not user_id or event.device_id is not device_id:
                 user_id, device_id, run_hour = event.user_id, event.device_id, hour
                 stored = self._hour(user_id, device_id, hour)
-            first = stored.setdefault(minute, event)
-            if first is not event:
+            first = stored.get(minute)
+            if first is None:
+                stored[minute] = event
+            else:
                 known[place] = first
         return known
 
     async def append_snapshots(self, snapshots: Sequence[Snapshot]) -> Mapping[int, Snapshot]:
         known = {}
         for place, snapshot in enumerate(snapshots):
-            first = self._date(snapshot).setdefault(
-                (snapshot.timestamp_ms, snapshot.device_id), snapshot
-            )
-            if first is not snapshot:
+            stored, identity = self._date(snapshot), (snapshot.timestamp_ms, snapshot.device_id)
+            first = stored.get(identity)
+            if first is None:
+                stored[identity] = snapshot
+            else:
                 known[place] = first
         return known
 
     async def correct_events(self, events: Sequence[Event]) -> None:
         for event in events:
-            stored = self._hour(event.user_id, event.device_id, event.minute // MINUTES_PER_HOUR)
-            if stored[event.minute].version < event.version:
+            by_hour = self._events.get(event.user_id, {}).get(event.device_id, {})
+            stored = by_hour.get(event.minute // MINUTES_PER_HOUR, {})
+            known = stored.get(event.minute)
+            if known is not None and known.version < event.version:
                 stored[event.minute] = event
 
     async def correct_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         for snapshot in snapshots:
-            stored, identity = self._date(snapshot), (snapshot.timestamp_ms, snapshot.device_id)
-            if stored[identity].version < snapshot.version:
+            stored = self._snapshots.get(snapshot.user_id, {}).get(snapshot.date, {})
+            identity = snapshot.timestamp_ms, snapshot.device_id
+            known = stored.get(identity)
+            if known is not None and known.version < snapshot.version:
                 stored[identity] = snapshot
 
     async def events_in_hours(self, hours: Collection[tuple[str, int]]) -> Sequence[Event]:
@@ -165,21 +172,19 @@ class MemoryKeys:
         self._keys: dict[KeyRef, tuple[str, datetime]] = {}
 
     async def fingerprints(self, keys: Collection[KeyRef], now: datetime) -> Mapping[KeyRef, str]:
-        found = ((key, self._keys.get(key)) for key in keys)
-        return {
-            key: known[0]
-            for key, known in found
-            if known is not None and now - known[1] < self._ttl
-        }
+        return {key: self._keys[key][0] for key in keys if self._is_alive(key, now)}
 
     async def remember(self, fingerprints: Mapping[KeyRef, str], now: datetime) -> None:
         self._forget(now)
         for key, fingerprint in fingerprints.items():
-            self._keys.setdefault(key, (fingerprint, now))
+            if not self._is_alive(key, now):
+                self._keys.pop(key, None)
+                self._keys[key] = (fingerprint, now)
+
+    def _is_alive(self, key: KeyRef, now: datetime) -> bool:
+        known = self._keys.get(key)
+        return known is not None and now - known[1] < self._ttl
 
     def _forget(self, now: datetime) -> None:
-        while self._keys:
-            oldest = next(iter(self._keys))
-            if now - self._keys[oldest][1] < self._ttl:
-                return
+        while self._keys and not self._is_alive(oldest := next(iter(self._keys)), now):
             del self._keys[oldest]
