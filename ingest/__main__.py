@@ -35,7 +35,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _leave(130, "interrupted; nothing was written")
     except _UsageError as error:
-        _leave(2, error.format_message())
+        _leave(2, error.format_message().replace("Value error, ", ""))
     except OSError as error:  # files' errors are FileUnusable: only standard output is left
         _leave(2, f"cannot write standard output: {error.strerror}")
     _leave(status, "")

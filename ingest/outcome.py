@@ -3,13 +3,13 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ingest.core.dedupe import Judgement, Keyed, Verdict
 from ingest.core.records import Event, Kind, Snapshot
 from ingest.core.refusals import Decoded, conflicts_of
 from ingest.core.totals import DailyTotal
-from ingest.errors import Reason
+from ingest.errors import Reason, WorkerStopped
 from ingest.ports import DeadLetter, Message
 
 _CONFLICTS: Final = frozenset({Reason.CONFLICT_DIFFERENT_DATA, Reason.IDEMPOTENCY_CONFLICT})
@@ -48,20 +48,26 @@ class Settled(NamedTuple):
 
 def outcome_of(
     keyed: Keyed,
-    judged: Sequence[Judgement[Any]],
+    accepted: int,
+    verdicts: Sequence[Verdict],
     dead_letters: Sequence[DeadLetter],
     settled: Settled,
 ) -> Outcome:
-    """The counts of a batch; what has no other verdict was accepted."""
-    verdicts = [judgement.verdict for judgement in judged]  # count() compares identity first
+    """The counts of a batch; raises `WorkerStopped` where a record has no verdict, or two.
+
+    `accepted` is the number of rows that were new to the log, `verdicts` are those of the others.
+    """
     records = sum(message.records for message in keyed.decoded)
     duplicates = keyed.repeated + verdicts.count(Verdict.DUPLICATE)
     corrected, stale = verdicts.count(Verdict.CORRECTED), verdicts.count(Verdict.STALE)
     rejected = sum(letter.refusal.records for letter in dead_letters)
+    counted = accepted + duplicates + corrected + stale + rejected
+    if counted != records:
+        raise WorkerStopped(f"{records} records were received, {counted} have a verdict")
     return Outcome(
         messages=len(keyed.decoded),
         records=records,
-        accepted=records - duplicates - corrected - stale - rejected,
+        accepted=accepted,
         duplicates=duplicates,
         corrected=corrected,
         stale=stale,

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final, cast
 
 from ingest.core.codec import decode
-from ingest.core.dedupe import Judgement, Keyed, KeyRef, Row, Verdict, judge, with_keys
+from ingest.core.dedupe import Judgement, Keyed, KeyRef, Row, Verdict, judge, verdicts_of, with_keys
 from ingest.core.records import Day, Event, Kind, Record, Snapshot
 from ingest.core.refusals import Decoded
 from ingest.core.timestamps import MINUTES_PER_HOUR, neighbouring_dates
@@ -77,17 +77,26 @@ class Pipeline:
         judged_events = _judged(events, known_events)
         judged_snapshots = _judged(snapshots, known_snapshots)
         await self._correct(judged_events, judged_snapshots)
-        changes = changes_of(_unknown(events, known_events), _unknown(snapshots, known_snapshots))
+        new_events = _unknown(events, known_events)
+        new_snapshots = _unknown(snapshots, known_snapshots)
+        changes = changes_of(new_events, new_snapshots)
         touched = _touched_by(judged_events, judged_snapshots)
         settled = await self._settle(changes, touched, now)
         dead_letters = dead_letters_of(messages, keyed.decoded, judged_events, judged_snapshots)
+        outcome = outcome_of(
+            keyed,
+            len(new_events) + len(new_snapshots),
+            [*verdicts_of(judged_events), *verdicts_of(judged_snapshots)],
+            dead_letters,
+            settled,
+        )
         if settled.totals:
             await self._publisher.publish_totals(settled.totals)
         if dead_letters:
             await self._publisher.publish_dead_letters(dead_letters)
         if keyed.fresh:
             await self._keys.remember(keyed.fresh, now)
-        return outcome_of(keyed, [*judged_events, *judged_snapshots], dead_letters, settled)
+        return outcome
 
     async def _apply_keys(
         self, messages: Sequence[Message], decoded: list[Decoded], now: datetime

@@ -62,6 +62,11 @@ def judge(known: Iterable[tuple[int, Row, Row]]) -> list[Judgement[Row]]:
     return judgements
 
 
+def verdicts_of(judgements: Iterable[Judgement[Row]]) -> list[Verdict]:
+    """The verdicts alone."""
+    return [judgement.verdict for judgement in judgements]
+
+
 def verdict_on(incoming: Record, known: Record) -> Verdict:
     """The verdict on one record against the known record of its identity."""
     if incoming == known:
