@@ -14,20 +14,17 @@ class DayCache:
 
     def __init__(self, size_max: int) -> None:
         self._size_max = size_max
-        self._totals: dict[Day, DailyTotal] = {}  # in order of last use
+        self._totals: dict[Day, DailyTotal] = {}  # the least recently used first
 
     def __len__(self) -> int:
         return len(self._totals)
 
     def get(self, day: Day) -> DailyTotal | None:
-        """The total last seen of a day, which counts as a use."""
-        total = self._totals.pop(day, None)
-        if total is not None:
-            self._totals[day] = total
-        return total
+        """The total last seen of a day."""
+        return self._totals.get(day)
 
     def put(self, totals: Iterable[DailyTotal]) -> None:
-        """Remember totals that are in the store."""
+        """Remember totals that are in the store; this is what counts as a use."""
         for total in totals:
             self._totals.pop(total.day, None)
             self._totals[total.day] = total
