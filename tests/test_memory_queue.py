@@ -11,13 +11,25 @@ from ingest.core.totals import Rules, recompute
 from ingest.embedded import drain
 from ingest.errors import BatchRetryable, Reason
 from ingest.ports import DeadLetter, Message
-from ingest.queues.memory import MemoryQueue, MemoryTopics
+from ingest.queues.memory import BATCH_BYTES_MAX, MemoryQueue, MemoryTopics
 from ingest.stores.memory import memory_store
 from tests.batches import TTL, assert_right, batch, counts_of, pipeline_on, sent
 from tests.fakes import Failure, Mode, RecordingPublisher, through
 from tests.test_pipeline import event
 
 DEADLINE_SECONDS = 10
+
+
+class PromptQueue(MemoryQueue):
+    """The queue, on which nobody waits for ever: a test that would hang fails instead."""
+
+    async def put(self, messages):
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await super().put(messages)
+
+    async def take(self, size_max, bytes_max=BATCH_BYTES_MAX):
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await super().take(size_max, bytes_max)
 
 
 def numbered(*sizes: int, first: int = 0) -> list[Message]:
@@ -33,7 +45,7 @@ async def turns(count: int = 20) -> None:
 
 @pytest_asyncio.fixture
 async def started():
-    """Starts coroutines beside the test, and sees that each is done when the test is."""
+    """Starts coroutines beside the test, and waits until each is done when the test is."""
     tasks = []
 
     def start(coro):
@@ -41,12 +53,11 @@ async def started():
         return tasks[-1]
 
     yield start
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        await asyncio.gather(*tasks)
+    await asyncio.gather(*tasks)
 
 
 async def test_messages_come_out_in_the_order_they_went_in():
-    queue = MemoryQueue()
+    queue = PromptQueue()
     messages = numbered(*[1] * 9)
     for own in (messages[:1], messages[1:5], [], messages[5:]):
         await queue.put(own)
@@ -60,7 +71,7 @@ async def test_messages_come_out_in_the_order_they_went_in():
 
 
 async def test_what_was_taken_and_not_acknowledged_is_taken_again():
-    queue = MemoryQueue()
+    queue = PromptQueue()
     messages = numbered(1, 1, 1)
     await queue.put(messages)
     assert await queue.take(2) == messages[:2]
@@ -87,20 +98,20 @@ async def test_what_was_taken_and_not_acknowledged_is_taken_again():
     ],
 )
 async def test_a_batch_respects_both_bounds_and_is_never_empty(size_max, bytes_max, expected):
-    queue = MemoryQueue()
+    queue = PromptQueue()
     messages = numbered(2, 4, 3, 9)
     await queue.put(messages)
     assert await queue.take(size_max, bytes_max) == messages[:expected]
 
 
 async def test_a_message_of_no_bytes_is_a_message():
-    queue = MemoryQueue(messages_max=2, bytes_max=1)
+    queue = PromptQueue(messages_max=2, bytes_max=1)
     await queue.put(numbered(0, 0))
     assert await queue.take(9, 0) == numbered(0, 0)
 
 
 async def test_a_consumer_waits_for_the_first_message_and_for_no_more(started):
-    queue = MemoryQueue()
+    queue = PromptQueue()
     taking = started(queue.take(5))
     await turns()
     assert not taking.done()
@@ -123,7 +134,7 @@ async def test_a_consumer_waits_for_the_first_message_and_for_no_more(started):
 async def test_a_producer_waits_while_the_queue_is_full(
     started, messages_max, bytes_max, sizes, room
 ):
-    queue = MemoryQueue(messages_max, bytes_max)
+    queue = PromptQueue(messages_max, bytes_max)
     messages = numbered(*sizes)
     putting = started(queue.put(messages))
     await turns()
@@ -140,7 +151,7 @@ async def test_a_producer_waits_while_the_queue_is_full(
 
 
 async def test_taking_makes_no_room_but_acknowledging_does(started):
-    queue = MemoryQueue(messages_max=1)
+    queue = PromptQueue(messages_max=1)
     putting = started(queue.put(numbered(1, 1)))
     await turns()
     await queue.take(1)
@@ -153,7 +164,7 @@ async def test_taking_makes_no_room_but_acknowledging_does(started):
 
 @pytest.mark.parametrize("before", [[], [1], [1, 1]])
 async def test_a_message_larger_than_all_room_goes_in_alone(started, before):
-    queue = MemoryQueue(messages_max=10, bytes_max=4)
+    queue = PromptQueue(messages_max=10, bytes_max=4)
     messages = numbered(*before, 9, 1)
     putting = started(queue.put(messages))
     for count in (len(before), 1, 1):
@@ -166,7 +177,7 @@ async def test_a_message_larger_than_all_room_goes_in_alone(started, before):
 
 
 async def test_bytes_are_given_back_when_their_messages_are_acknowledged(started):
-    queue = MemoryQueue(messages_max=100, bytes_max=10)
+    queue = PromptQueue(messages_max=100, bytes_max=10)
     for _ in range(5):
         await queue.put(numbered(4, 6))
         putting = started(queue.put(numbered(1)))
@@ -178,21 +189,20 @@ async def test_bytes_are_given_back_when_their_messages_are_acknowledged(started
 
 
 async def test_several_producers_all_get_in_each_in_its_own_order(started):
-    queue = MemoryQueue(messages_max=2)
+    queue = PromptQueue(messages_max=2)
     producers = [numbered(*[1] * 5, first=100 * n) for n in range(3)]
     for messages in producers:
         started(queue.put(messages))
     taken = []
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while len(taken) < 15:
-            taken += (own := await queue.take(9))
-            await queue.acknowledge(len(own))
+    while len(taken) < 15:
+        taken += (own := await queue.take(9))
+        await queue.acknowledge(len(own))
     for messages in producers:
         assert [message for message in taken if message in messages] == messages
 
 
 async def test_a_closed_queue_gives_what_it_holds_and_then_nothing():
-    queue = MemoryQueue()
+    queue = PromptQueue()
     await queue.put(numbered(1, 1))
     await queue.close()
     assert await queue.take(1) == numbered(1)
@@ -203,7 +213,7 @@ async def test_a_closed_queue_gives_what_it_holds_and_then_nothing():
 
 
 async def test_closing_wakes_a_waiting_consumer(started):
-    queue = MemoryQueue()
+    queue = PromptQueue()
     taking = started(queue.take(1))
     await turns()
     assert not taking.done()
@@ -212,7 +222,7 @@ async def test_closing_wakes_a_waiting_consumer(started):
 
 
 async def test_draining_runs_and_acknowledges_every_batch_in_order(started):
-    queue, store, publisher = MemoryQueue(messages_max=2), memory_store(TTL), RecordingPublisher()
+    queue, store, publisher = PromptQueue(messages_max=2), memory_store(TTL), RecordingPublisher()
     outcomes = []
 
     async def produce():
@@ -220,10 +230,7 @@ async def test_draining_runs_and_acknowledges_every_batch_in_order(started):
         await queue.close()
 
     started(produce())
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        await drain(
-            queue, pipeline_on(store, publisher), batch_size_max=2, on_outcome=outcomes.append
-        )
+    await drain(queue, pipeline_on(store, publisher), batch_size_max=2, on_outcome=outcomes.append)
     assert sum(outcome.accepted for outcome in outcomes) == 5
     assert max(outcome.messages for outcome in outcomes) <= 2
     assert len(queue) == 0
@@ -231,7 +238,7 @@ async def test_draining_runs_and_acknowledges_every_batch_in_order(started):
 
 
 async def test_a_batch_that_failed_stays_in_the_queue_and_is_drained_again():
-    queue, store, publisher = MemoryQueue(), memory_store(TTL), RecordingPublisher()
+    queue, store, publisher = PromptQueue(), memory_store(TTL), RecordingPublisher()
     await queue.put(batch(sent(event(1)), sent(event(2))))
     await queue.close()
     pipeline = pipeline_on(*through(store, publisher, Failure({4: Mode.AFTER})))

@@ -9,11 +9,12 @@ from ingest.core.records import shared_date
 from ingest.errors import Reason, RecordRefused
 
 _CLOCK: Final = {f"{minute // 60:02}:{minute % 60:02}:": minute for minute in range(24 * 60)}
-_SECONDS: Final = {f"{second:02}": second for second in range(60)}
+_SECONDS: Final = {f"{second:02}": second * 1000 for second in range(60)}
 _ZONE: Final = re.compile(r"(?:\.(\d+))?(?:([Zz])|([+-])([01]\d|2[0-3]):([0-5]\d))?", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _EARLIEST_MS: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
+REMEMBERED_MAX: Final = 65_536  # a month of minutes; about 20 MB
 MINUTE_MS: Final = 60_000
 MINUTES_PER_HOUR: Final = 60
 MINUTES_PER_DAY: Final = 1440
@@ -26,12 +27,12 @@ class Instant(NamedTuple):
     date: str
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=REMEMBERED_MAX)
 def minute_of(text: str) -> tuple[int, str, int]:
     """Epoch minute (UTC, floored), civil date and milliseconds of an event's `ts`.
 
-    Remembered for the last 65,536 texts (about 20 MB), a month of minutes: devices of one time
-    zone write the same texts. Raises as `instant_of` does.
+    Remembers the last texts, as `_minute_at` does: devices of one time zone write the same ones.
+    Raises as `instant_of` does.
     """
     instant = instant_of(text, "ts")
     return instant.ms // MINUTE_MS, instant.date, instant.ms
@@ -44,18 +45,15 @@ def instant_of(text: str, field: str) -> Instant:
     2000) or NAIVE_TIMESTAMP (no offset).
     """
     try:
-        days = _ordinal(text[:10]) - _EPOCH_ORDINAL
-        minutes, seconds = _CLOCK[text[11:17]], _SECONDS[text[17:19]]
-        fraction_ms, offset_minutes = _zone(text[19:])
+        start_ms, date, is_naive = _minute_at(text[:17], text[19:])
+        ms = start_ms + _SECONDS[text[17:19]]
     except (KeyError, ValueError):
         raise RecordRefused(Reason.INVALID_TIMESTAMP, field) from None
-    if offset_minutes is None:
+    if is_naive:
         raise RecordRefused(Reason.NAIVE_TIMESTAMP, field)
-    minutes += days * MINUTES_PER_DAY - offset_minutes
-    ms = minutes * MINUTE_MS + seconds * 1000 + fraction_ms
-    if ms < _EARLIEST_MS or text[10] not in "Tt ":
+    if ms < _EARLIEST_MS:
         raise RecordRefused(Reason.INVALID_TIMESTAMP, field)
-    return Instant(ms, shared_date(text[:10]))
+    return Instant(ms, date)
 
 
 def days_between(earlier: str, later: str) -> int:
@@ -91,17 +89,19 @@ def _ordinal(civil: str) -> int:
     return date.fromisoformat(civil).toordinal()
 
 
-@lru_cache(maxsize=4096)
-def _zone(text: str) -> tuple[int, int | None]:
-    """Milliseconds and offset in minutes of what stands behind the seconds; no offset is None."""
-    match = _ZONE.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    fraction, zulu, sign, hour, minute = match.groups()
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _minute_at(minute: str, zone: str) -> tuple[int, str, bool]:
+    """What stands before and behind the seconds: milliseconds, civil date, whether it is naive.
+
+    Raises ValueError or KeyError where they are not what RFC 3339 says.
+    """
+    match = _ZONE.fullmatch(zone)
+    if match is None or minute[10:11] not in ("T", "t", " "):
+        raise ValueError(minute)
+    fraction, zulu, sign, hours, minutes = match.groups()
+    offset = 0 if sign is None else int(hours) * MINUTES_PER_HOUR + int(minutes)
+    days = _ordinal(minute[:10]) - _EPOCH_ORDINAL
+    utc = days * MINUTES_PER_DAY + _CLOCK[minute[11:]] - (-offset if sign == "-" else offset)
     fraction_ms = int(fraction[:3].ljust(3, "0")) if fraction else 0
-    if zulu:
-        return fraction_ms, 0
-    if sign is None:
-        return fraction_ms, None
-    minutes = int(hour) * 60 + int(minute)
-    return fraction_ms, -minutes if sign == "-" else minutes
+    is_naive = sign is None and zulu is None
+    return utc * MINUTE_MS + fraction_ms, shared_date(minute[:10]), is_naive
