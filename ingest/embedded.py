@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from ingest.core.deltas import PARTS, SnapshotRules
 from ingest.core.merge import DeviceMerge
@@ -11,13 +12,8 @@ from ingest.outcome import Outcome
 from ingest.pipeline import Pipeline
 from ingest.ports import Publisher, Store
 from ingest.queues.memory import MemoryQueue
+from ingest.retries import Patience, until_done
 from ingest.settings import Settings
-from ingest.stores.memory import memory_store
-
-
-def store_of(settings: Settings) -> Store:
-    """The store that `REPOSITORY_BACKEND` names."""
-    return memory_store(settings.idempotency_ttl)
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -25,6 +21,11 @@ def rules_of(settings: Settings) -> Rules:
     tolerance = int(settings.reset_tolerance * PARTS)
     snapshots = SnapshotRules(tolerance, frozenset(settings.authoritative_sources))
     return Rules(DeviceMerge.of(settings.device_merge), snapshots)
+
+
+def patience_of(settings: Settings) -> Patience:
+    """How long a command waits for a store that is away."""
+    return Patience(settings.retry_delay_max, settings.retry_timeout)
 
 
 def pipeline_of(store: Store, publisher: Publisher, settings: Settings) -> Pipeline:
@@ -35,6 +36,7 @@ def pipeline_of(store: Store, publisher: Publisher, settings: Settings) -> Pipel
         rules=rules_of(settings),
         now=lambda: datetime.now(UTC),
         future_skew_max=settings.future_skew_max,
+        retention=settings.retention,
         day_cache_size=settings.day_cache_size,
     )
 
@@ -44,14 +46,16 @@ async def drain(
     pipeline: Pipeline,
     *,
     batch_size_max: int,
+    patience: Patience,
     on_outcome: Callable[[Outcome], None],
 ) -> None:
     """Take, run and acknowledge batches until the queue is closed and empty.
 
-    A batch that raises stays in the queue, unacknowledged.
+    A batch whose services are away is run again, whole. One that raises in the end stays in the
+    queue, unacknowledged.
     """
     while batch := await queue.take(batch_size_max):
-        outcome = await pipeline.run(batch)
+        outcome = await until_done(partial(pipeline.run, batch), patience)
         await queue.acknowledge(len(batch))
         on_outcome(outcome)
 

@@ -38,12 +38,20 @@ class BatchRetryable(Exception):  # noqa: N818 - as above
     """The batch did not finish through no fault of its records; run it again, whole."""
 
 
+class StoreUnavailable(BatchRetryable):
+    """The store is away, or did not say in time whether a write is durable."""
+
+
 class WorkerStopped(Exception):  # noqa: N818 - as above
     """A promise is broken; going on could make a day wrong."""
 
 
 class SettingsInvalid(Exception):  # noqa: N818 - as above
     """The environment holds a value this program does not start on; the text is one clear line."""
+
+
+class StoreUnusable(Exception):  # noqa: N818 - as above
+    """The store is there, but not for this program; the text is one line that says what to do."""
 
 
 class FileUnusable(Exception):  # noqa: N818 - as above

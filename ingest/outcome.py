@@ -1,7 +1,7 @@
 """What a batch came to: the counts of its verdicts, its totals and its dead letters."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import accumulate, groupby
 from typing import Final, NamedTuple
 
@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
     """What a batch came to; the five verdict counts add up to `records`.
 
     `conflicts` are part of `rejected`. `folded` and `reread` count days by path, `races` the lost
-    compare-and-sets.
+    compare-and-sets, `users` are those of the messages that could be read.
     """
 
     messages: int
@@ -35,6 +35,7 @@ class Outcome(NamedTuple):
     folded: int
     reread: int
     races: int
+    users: Set[str]
 
 
 class Settled(NamedTuple):
@@ -80,6 +81,7 @@ def outcome_of(
         folded=settled.folded,
         reread=settled.reread,
         races=settled.races,
+        users={message.user_id for message in keyed.decoded if message.user_id},
     )
 
 

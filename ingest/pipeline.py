@@ -16,6 +16,7 @@ from ingest.core.codec import decode
 from ingest.core.dedupe import Judgement, Keyed, KeyRef, Row, Verdict, judge, verdicts_of, with_keys
 from ingest.core.records import Day, Event, Kind, Record, Snapshot
 from ingest.core.refusals import Decoded
+from ingest.core.retention import window_of
 from ingest.core.timestamps import MINUTES_PER_HOUR, neighbouring_dates
 from ingest.core.totals import (
     NO_CHANGE,
@@ -23,6 +24,7 @@ from ingest.core.totals import (
     DailyTotal,
     Reread,
     Rules,
+    advanced,
     can_fold,
     changes_of,
     events_in_hour,
@@ -53,12 +55,14 @@ class Pipeline:
         now: Callable[[], datetime],
         future_skew_max: timedelta,
         day_cache_size: int,
+        retention: timedelta | None = None,
     ) -> None:
         self._log, self._totals, self._keys = store
         self._publisher = publisher
         self._rules = rules
         self._now = now
         self._future_skew_max = future_skew_max
+        self._retention = retention
         self.cache = DayCache(day_cache_size)
 
     async def run(self, messages: Sequence[Message]) -> Outcome:
@@ -67,8 +71,8 @@ class Pipeline:
         Raises `BatchRetryable` (nothing was acknowledged, run it again) or what a port raised.
         """
         now = _whole_ms(self._now())
-        latest_ms = int((now + self._future_skew_max).timestamp() * 1000)
-        decoded = [decode(m.value, m.kind, latest_ms=latest_ms) for m in messages]
+        window = window_of(now, self._future_skew_max, self._retention)
+        decoded = [decode(message.value, message.kind, window) for message in messages]
         keyed = await self._apply_keys(messages, decoded, now)
         events = cast("list[Event]", _rows(keyed.decoded, Kind.ACTIVITY))
         snapshots = cast("list[Snapshot]", _rows(keyed.decoded, Kind.HEALTH))
@@ -180,9 +184,12 @@ class Pipeline:
         drafts: list[DailyTotal] = []
         for day, part in touched.items():
             reread = Reread(differing[day], part.has_snapshots, found.get(day, NO_CHANGE))
-            total = repair(known.get(day), day, reread, self._rules, now)
+            before = known.get(day)
+            total = repair(before, day, reread, self._rules, now)
+            if total is before and (part.was_left or (part.is_contested and before is not None)):
+                total = advanced(before, day, self._rules, now)
             if total is not None:
-                (unchanged if total is known.get(day) else drafts).append(total)
+                (unchanged if total is before else drafts).append(total)
         return unchanged, drafts
 
     async def _differing_hours(
@@ -214,11 +221,19 @@ class Pipeline:
 
 @dataclass(slots=True)
 class _Touched:
-    """What of a day may not be right: epoch hours that changed or were only repeated, snapshots."""
+    """What of a day may not be right: epoch hours that changed or were only repeated, snapshots.
+
+    A day is contested where an event may have left it by a correction, and `was_left` where one is
+    known to have: another writer may still be about to save it with that event. Its revision then
+    goes on even if nothing else changes, so that the other loses its compare-and-set and reads
+    again; where there is no total yet, only a day that was left gets one, of nothing.
+    """
 
     hours: set[int] = field(default_factory=set)
     repeated: set[int] = field(default_factory=set)
     has_snapshots: bool = False
+    is_contested: bool = False
+    was_left: bool = False
 
     def add(self, change: Change) -> None:
         self.hours.update(*change.hours.values())
@@ -257,25 +272,29 @@ def _touched_by(
     touched: dict[Day, _Touched] = {}
     user_id = date = ""
     hour = 0
-    for event in (j.incoming for j in events if j.verdict in _TOUCHING):
-        own_hour = event.minute // MINUTES_PER_HOUR
-        if (
-            own_hour == hour
-            and event.date == date
-            and event.user_id == user_id
-            and not event.version
-        ):
+    for _, event, known, verdict in events:
+        if verdict not in _TOUCHING:
             continue
-        user_id, date, hour = event.user_id, event.date, own_hour
+        own_hour = event.minute // MINUTES_PER_HOUR
         if event.version:
-            for own_date in neighbouring_dates(event.minute):
-                touched.setdefault(Day(user_id, own_date), _Touched()).hours.add(hour)
-        else:
+            _contest(touched, event)
+            if known.date != event.date:
+                left = touched.setdefault(Day(event.user_id, known.date), _Touched())
+                left.was_left = True
+        elif own_hour != hour or event.date != date or event.user_id != user_id:
+            user_id, date, hour = event.user_id, event.date, own_hour
             touched.setdefault(Day(user_id, date), _Touched()).repeated.add(hour)
     for snapshot in (j.incoming for j in snapshots if j.verdict in _TOUCHING):
         day = Day(snapshot.user_id, snapshot.date)
         touched.setdefault(day, _Touched()).has_snapshots = True
     return touched
+
+
+def _contest(touched: dict[Day, _Touched], event: Event) -> None:
+    for date in neighbouring_dates(event.minute):
+        part = touched.setdefault(Day(event.user_id, date), _Touched())
+        part.hours.add(event.minute // MINUTES_PER_HOUR)
+        part.is_contested = True
 
 
 _TOUCHING: Final = (Verdict.DUPLICATE, Verdict.CORRECTED)

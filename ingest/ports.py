@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from ingest.core.dedupe import KeyRef
+from ingest.core.dedupe import KeyRef, RememberedKey
 from ingest.core.records import Day, Event, Kind, Snapshot
 from ingest.core.refusals import Refusal
 from ingest.core.totals import DailyTotal
@@ -33,6 +33,13 @@ class DeadLetter(NamedTuple):
 
     refusal: Refusal
     message: Message
+
+
+class Scope(NamedTuple):
+    """What to scan: of one user or, where it is None, of all; only ids that sort behind `after`."""
+
+    user_id: str | None = None
+    after: str = ""
 
 
 class RecordLog(Protocol):
@@ -71,8 +78,17 @@ class RecordLog(Protocol):
     async def snapshots_between(self, user_id: str, first: str, last: str) -> Sequence[Snapshot]:
         """A user's snapshots from date `first` to `last`, both included, by date, then time."""
 
-    def users(self) -> AsyncIterator[str]:
-        """Every user with a record, in order."""
+    def scan_events(self, scope: Scope) -> AsyncIterator[Sequence[Event]]:
+        """Every event in the scope, some at a time, in the order of their ids (DESIGN 6).
+
+        Records that are written meanwhile may be left out.
+        """
+
+    def scan_snapshots(self, scope: Scope) -> AsyncIterator[Sequence[Snapshot]]:
+        """As `scan_events`."""
+
+    async def erase(self, user_id: str) -> Mapping[Kind, int]:
+        """Delete every record of a user; how many there were."""
 
 
 class TotalStore(Protocol):
@@ -91,6 +107,18 @@ class TotalStore(Protocol):
     async def totals_between(self, user_id: str, first: str, last: str) -> Sequence[DailyTotal]:
         """A user's totals from date `first` to `last`, both included, in order."""
 
+    async def restore(self, totals: Sequence[DailyTotal]) -> Mapping[int, DailyTotal]:
+        """Insert each total, at its revision, whose day has none; never change one that is there.
+
+        Returns the stored total for the place of each one that was already there.
+        """
+
+    def scan(self, scope: Scope) -> AsyncIterator[Sequence[DailyTotal]]:
+        """As `RecordLog.scan_events`."""
+
+    async def erase(self, user_id: str) -> int:
+        """Delete every total of a user; how many there were."""
+
 
 class KeyStore(Protocol):
     """The idempotency keys of messages that are done, for as long as they are remembered."""
@@ -100,6 +128,15 @@ class KeyStore(Protocol):
 
     async def remember(self, fingerprints: Mapping[KeyRef, str], now: datetime) -> None:
         """Remember these keys from now on; one that is known keeps its fingerprint."""
+
+    async def restore(self, keys: Sequence[RememberedKey]) -> Mapping[int, RememberedKey]:
+        """As `TotalStore.restore`, expired or not."""
+
+    def scan(self, scope: Scope) -> AsyncIterator[Sequence[RememberedKey]]:
+        """As `RecordLog.scan_events`, expired or not."""
+
+    async def erase(self, user_id: str) -> int:
+        """Forget every key of a user; how many there were."""
 
 
 class Publisher(Protocol):

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -13,16 +13,15 @@ from typing import Any, Final
 from ingest.core.deltas import Delta, SnapshotRules, deltas_of
 from ingest.core.documents import dead_letter_document
 from ingest.core.records import Snapshot
+from ingest.core.timestamps import FIRST_DATE, LAST_DATE
 from ingest.core.totals import DailyTotal
-from ingest.embedded import drain, pipeline_of
+from ingest.embedded import drain, patience_of, pipeline_of
 from ingest.errors import Reason
 from ingest.ndjson import Write, lines_of
 from ingest.outcome import Outcome
 from ingest.ports import DeadLetter, Message, RecordLog, Store
 from ingest.queues.memory import MemoryQueue, MemoryTopics
 from ingest.settings import Settings
-
-FIRST_DATE, LAST_DATE = "0001-01-01", "9999-12-31"
 
 
 @dataclass(slots=True)
@@ -39,6 +38,7 @@ class Summary:
     conflicts: int = 0
     seconds: float = 0.0
     reasons: Counter[Reason] = field(default_factory=Counter)
+    users: set[str] = field(default_factory=set)
 
     def add(self, outcome: Outcome) -> None:
         """Count one more batch."""
@@ -50,6 +50,7 @@ class Summary:
         self.stale += outcome.stale
         self.rejected += outcome.rejected
         self.conflicts += outcome.conflicts
+        self.users |= outcome.users
         for dead_letter in outcome.dead_letters:
             self.reasons[dead_letter.refusal.reason] += dead_letter.refusal.records
 
@@ -100,6 +101,7 @@ async def replay(
                     queue,
                     pipeline,
                     batch_size_max=settings.batch_size_max,
+                    patience=patience_of(settings),
                     on_outcome=summary.add,
                 )
             )
@@ -109,17 +111,19 @@ async def replay(
     return summary
 
 
-async def totals_of(store: Store) -> AsyncIterator[DailyTotal]:
-    """Every total that says something, by user, then date."""
-    async for user_id in store.log.users():
+async def totals_of(users: Iterable[str], store: Store) -> AsyncIterator[DailyTotal]:
+    """Every total of these users that says something, by user, then date."""
+    for user_id in sorted(users):
         for total in await store.totals.totals_between(user_id, FIRST_DATE, LAST_DATE):
             if total.devices:
                 yield total
 
 
-async def all_deltas(store: Store, rules: SnapshotRules) -> AsyncIterator[Delta]:
-    """The deltas of every snapshot, by user, device, date, then time."""
-    async for user_id in store.log.users():
+async def all_deltas(
+    users: Iterable[str], store: Store, rules: SnapshotRules
+) -> AsyncIterator[Delta]:
+    """The deltas of every snapshot of these users, by user, device, date, then time."""
+    for user_id in sorted(users):
         for delta in await deltas_between(store.log, user_id, FIRST_DATE, LAST_DATE, rules):
             yield delta
 

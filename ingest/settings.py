@@ -4,12 +4,15 @@ Every setting is an environment variable of the same name in upper case. A bad v
 program before it starts, with one line that names the variable.
 """
 
+import os
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import SettingsInvalid
@@ -17,6 +20,9 @@ from ingest.errors import SettingsInvalid
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SECONDS_MAX: Final = 10_000 * 86_400
 _SOURCE: Final = re.compile(r"[A-Z0-9_]{1,64}")
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET: Final = frozenset({"mongodb_uri"})
+RETENTION_MIN: Final = timedelta(days=14)
 
 
 def _duration(text: Any) -> timedelta:
@@ -48,6 +54,30 @@ def _device_merge(text: Any) -> str:
     return str(text)
 
 
+def _expanded(uri: Any) -> str:
+    """The address with each `${VAR}` replaced; before the `@`, escaped as a user or password."""
+    opening, at, rest = str(uri).rpartition("@")
+    return (
+        _with_variables(opening, lambda value: quote(value, safe="")) + at + _with_variables(rest)
+    )
+
+
+def _with_variables(text: str, escaped: Callable[[str], str] = str) -> str:
+    def value_of(match: re.Match[str]) -> str:
+        if (value := os.environ.get(match[1])) is None:
+            raise ValueError(f"names ${{{match[1]}}}, which is not set")
+        return escaped(value)
+
+    return _VARIABLE.sub(value_of, text)
+
+
+def _retention(text: Any) -> timedelta:
+    kept = _duration(text)
+    if kept < RETENTION_MIN:
+        raise ValueError(f"must be at least {RETENTION_MIN.days}d")
+    return kept
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SourceList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sources)]
 
@@ -57,7 +87,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    repository_backend: Literal["inmemory"] = "inmemory"
+    repository_backend: Literal["inmemory", "mongodb"] = "inmemory"
+    mongodb_uri: Annotated[SecretStr, BeforeValidator(_expanded)] = SecretStr(
+        "mongodb://127.0.0.1:27017"
+    )
+    mongodb_database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,63}$")] = "ingest"
+    mongodb_driver: Literal["pymongo", "motor"] = "pymongo"
+    mongodb_max_pool_size: Annotated[int, Field(ge=1, le=10_000)] = 50
+    mongodb_min_pool_size: Annotated[int, Field(ge=0, le=10_000)] = 10
+    mongodb_timeout_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10
+    retention: Annotated[timedelta, BeforeValidator(_retention)] | None = None
+    retry_delay_max: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=10)
+    retry_timeout: Duration = timedelta(minutes=2)
     batch_size_max: Annotated[int, Field(ge=1, le=100_000)] = 1000
     day_cache_size: Annotated[int, Field(ge=1)] = 50_000
     future_skew_max: Duration = timedelta(hours=24)
@@ -65,6 +106,12 @@ class Settings(BaseSettings):
     reset_tolerance: Annotated[Decimal, Field(ge=0, lt=1, decimal_places=6)] = Decimal(0)
     authoritative_sources: SourceList = ()
     device_merge: Annotated[str, BeforeValidator(_device_merge)] = "max"
+
+    @model_validator(mode="after")
+    def _pool_sizes_fit(self) -> "Settings":
+        if self.mongodb_min_pool_size > self.mongodb_max_pool_size:
+            raise ValueError("MONGODB_MIN_POOL_SIZE must be at most MONGODB_MAX_POOL_SIZE")
+        return self
 
 
 def load_settings() -> Settings:
@@ -74,5 +121,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         broken = error.errors(include_url=False)[0]
         reason = broken["msg"].removeprefix("Value error, ")
-        variable = str(broken["loc"][0]).upper()
-        raise SettingsInvalid(f"{variable}={broken['input']!r}: {reason}") from None
+        if not broken["loc"]:  # a rule about several
+            raise SettingsInvalid(reason) from None
+        field = str(broken["loc"][0])
+        value = "" if field in _SECRET else f"={broken['input']!r}"
+        raise SettingsInvalid(f"{field.upper()}{value}: {reason}") from None

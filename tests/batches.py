@@ -15,7 +15,7 @@ from ingest.core.totals import DailyTotal, Rules, is_same, recompute
 from ingest.errors import BatchRetryable
 from ingest.outcome import Outcome
 from ingest.pipeline import Pipeline
-from ingest.ports import Message, Publisher, Store
+from ingest.ports import Message, Publisher, Scope, Store
 from tests.core.folding import by_day
 from tests.core.messages import NOW
 from tests.core.strategies import MINUTE_MS, civil_date, identity
@@ -138,19 +138,16 @@ async def run_until_done(pipeline: Pipeline, values: Sequence[bytes]) -> Outcome
 async def log_of(store: Store) -> list[Record]:
     """Every record of the log."""
     records: list[Record] = []
-    async for user_id in store.log.users():
-        records += await store.log.events_between(user_id, 0, 99_999_999)
-        records += await store.log.snapshots_between(user_id, "0000-00-00", "9999-99-99")
+    async for events in store.log.scan_events(Scope()):
+        records += events
+    async for snapshots in store.log.scan_snapshots(Scope()):
+        records += snapshots
     return records
 
 
 async def totals_of(store: Store) -> dict[Day, DailyTotal]:
-    """The stored total of every day of every user with a record."""
-    return {
-        total.day: total
-        async for user_id in store.log.users()
-        for total in await store.totals.totals_between(user_id, "0000-00-00", "9999-99-99")
-    }
+    """Every stored total."""
+    return {total.day: total async for page in store.totals.scan(Scope()) for total in page}
 
 
 async def assert_totals_are_those_of_the_log(store: Store, rules: Rules) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.core.records import Event
 from ingest.stores.memory import memory_store
 from tests.batch_strategies import sent_batches, thorough, values_of, written
 from tests.batches import (
@@ -58,22 +57,6 @@ def in_turns(writers: Sequence[Coroutine[Any, Any, None]], data: st.DataObject) 
             writer.close()
 
 
-def without_corrections(batches):
-    """The batches with every event at version 0."""
-    return [
-        [
-            message._replace(
-                rows=[
-                    row._replace(version=0) if isinstance(row, Event) else row
-                    for row in message.rows
-                ]
-            )
-            for message in messages
-        ]
-        for messages in batches
-    ]
-
-
 @settings(thorough, max_examples=120)
 @given(
     st.lists(sent_batches(2), min_size=1, max_size=3),
@@ -85,12 +68,7 @@ def without_corrections(batches):
 async def test_two_writers_of_the_same_days_end_in_the_totals_of_the_log(
     own, others, shared, by, data
 ):
-    """Some batches go to both, as when a worker wakes up that no longer owns the partition.
-
-    Events are not corrected here: one that a second writer moves to another date, between the
-    first writer's append and its save, stays in the old date's total (README, not promised yet).
-    """
-    own, others = without_corrections(own), without_corrections(others)
+    """Some batches go to both, as when a worker wakes up that no longer owns the partition."""
     store, publisher = memory_store(TTL), RecordingPublisher()
     writers = []
     for batches in (own, own[:shared] + others):

@@ -16,6 +16,7 @@ from ingest.core.dedupe import identity_of, measured
 from ingest.core.merge import DeviceMerge
 from ingest.core.records import Day, Event, Record, Snapshot, number_of
 from ingest.core.refusals import Decoded
+from ingest.core.timestamps import Window
 from ingest.core.totals import DailyTotal, Rules, recompute
 from ingest.simulation import Plan, messages, truth
 
@@ -42,7 +43,7 @@ def small(**rates: float) -> Plan:
 
 
 def read(lines: Iterable[bytes]) -> list[Decoded]:
-    return [decode(line, None, latest_ms=LATEST_MS) for line in lines]
+    return [decode(line, None, Window(0, LATEST_MS)) for line in lines]
 
 
 @cache

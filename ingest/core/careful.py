@@ -14,6 +14,7 @@ from ingest.core import schema
 from ingest.core.records import Kind, Record
 from ingest.core.refusals import BrokenRule, Decoded, Head, refusals_of, refused_whole
 from ingest.core.rows import events_of, fingerprint_of, snapshots_of
+from ingest.core.timestamps import Window
 from ingest.errors import Reason, RecordRefused
 
 Fields = dict[str, Any]
@@ -37,7 +38,7 @@ _LISTS: Final = (
 _INLINED: Final = (_Form(Kind.ACTIVITY, "ts", ""), _Form(Kind.HEALTH, "timestamp", ""))
 
 
-def decode_carefully(message: bytes, kind: Kind | None, latest_ms: int) -> Decoded:
+def decode_carefully(message: bytes, kind: Kind | None, window: Window) -> Decoded:
     """The rows and refusals of one message; never raises, whatever the bytes."""
     try:
         fields = _parsed(message)
@@ -52,7 +53,7 @@ def decode_carefully(message: bytes, kind: Kind | None, latest_ms: int) -> Decod
         envelope = _validated(schema.ENVELOPE, fields)
     except RecordRefused as refused:
         return refused_whole(message, refused, len(records))
-    return _decode_records(message, form, envelope, records, latest_ms)
+    return _decode_records(message, form, envelope, records, window)
 
 
 def _parsed(message: bytes) -> Fields:
@@ -86,7 +87,7 @@ def _records_of(fields: Fields, form: _Form) -> list[Any]:
 
 
 def _decode_records(
-    message: bytes, form: _Form, envelope: Fields, records: list[Any], latest_ms: int
+    message: bytes, form: _Form, envelope: Fields, records: list[Any], window: Window
 ) -> Decoded:
     user_id, device_id, source, key = envelope.values()
     rows_of = events_of if form.kind is Kind.ACTIVITY else snapshots_of
@@ -97,7 +98,7 @@ def _decode_records(
         values = None
         try:
             values = _values_of(record, form.kind)
-            rows += rows_of(user_id, device_id, source, (values,), latest_ms)
+            rows += rows_of(user_id, device_id, source, (values,), window)
         except RecordRefused as error:
             refused.append(BrokenRule(index, error.reason, error.field))
         if key is not None:

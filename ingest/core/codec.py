@@ -16,27 +16,26 @@ from ingest.core.records import Event, Kind, Record, Snapshot, number_of
 from ingest.core.refusals import Decoded, refused_whole
 from ingest.core.rows import events_of, fingerprint_of, snapshots_of
 from ingest.core.schema import MESSAGE
-from ingest.core.timestamps import MINUTE_MS, text_of
+from ingest.core.timestamps import MINUTE_MS, Window, text_of
 from ingest.errors import Reason, RecordRefused
 
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
 
 
-def decode(message: bytes, kind: Kind | None, *, latest_ms: int) -> Decoded:
+def decode(message: bytes, kind: Kind | None, window: Window) -> Decoded:
     """The rows and refusals of one message; never raises, whatever the bytes.
 
-    `kind` is None where the message's own fields must tell it. `latest_ms` is the latest instant
-    a record may carry (now + FUTURE_SKEW_MAX).
+    `kind` is None where the message's own fields must tell it.
     """
     if len(message) > MESSAGE_BYTES_MAX:
         return refused_whole(message, RecordRefused(Reason.MESSAGE_TOO_LARGE, "message"))
     try:
-        decoded = _decode_straight(message, kind, latest_ms)
+        decoded = _decode_straight(message, kind, window)
     except (ValidationError, RecordRefused):
         decoded = None  # the careful way tells what is wrong with which record
     if decoded is not None:
         return decoded
-    return decode_carefully(message, kind, latest_ms)
+    return decode_carefully(message, kind, window)
 
 
 def encode(
@@ -88,7 +87,7 @@ def snapshot_fields(snapshot: Snapshot, offset_minutes: int) -> dict[str, Any]:
     return {field: value for field, value in fields.items() if value is not None}
 
 
-def _decode_straight(message: bytes, kind: Kind | None, latest_ms: int) -> Decoded | None:
+def _decode_straight(message: bytes, kind: Kind | None, window: Window) -> Decoded | None:
     """The message if it is of one kind and every record is valid; else None, or an error.
 
     Unpacks the values of `schema.Message` in its order, which pydantic keeps.
@@ -115,7 +114,7 @@ def _decode_straight(message: bytes, kind: Kind | None, latest_ms: int) -> Decod
             return None
         kind, records = _HEALTH, (record,)
     rows_of = events_of if kind is _ACTIVITY else snapshots_of
-    rows = rows_of(user_id, device_id, source, records, latest_ms)
+    rows = rows_of(user_id, device_id, source, records, window)
     fingerprint = None
     if key is not None:
         printed = [[*values] for values in records]

@@ -1,6 +1,7 @@
 """Which verdict a record gets when its identity, or its message's key, is known (DESIGN 3)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar, cast
 
@@ -35,6 +36,14 @@ class KeyRef(NamedTuple):
 
     user_id: str
     key: str
+
+
+class RememberedKey(NamedTuple):
+    """A key, the fingerprint it was remembered with, and since when."""
+
+    ref: KeyRef
+    fingerprint: str
+    created_at: datetime
 
 
 class Keyed(NamedTuple):

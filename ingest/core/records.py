@@ -65,6 +65,11 @@ def event_id(event: Event) -> str:
     return f"{event.user_id}|{event.minute:08d}|{event.device_id}"
 
 
+def day_id(day: Day) -> str:
+    """`user|date` (DESIGN section 6)."""
+    return f"{day.user_id}|{day.date}"
+
+
 def snapshot_id(snapshot: Snapshot) -> str:
     """`user|date|timestamp_ms|device` (DESIGN section 6)."""
     return f"{snapshot.user_id}|{snapshot.date}|{snapshot.timestamp_ms:013d}|{snapshot.device_id}"

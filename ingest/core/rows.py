@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from ingest.core.records import SCALE, TIE, Event, Kind, Snapshot, shared_date, units
-from ingest.core.timestamps import days_between, instant_of, minute_of
+from ingest.core.timestamps import Window, days_between, instant_of, minute_of
 from ingest.errors import Reason, RecordRefused
 
 DATE_DISTANCE_MAX_DAYS: Final = 2
@@ -18,18 +18,19 @@ _new: Final = tuple.__new__
 
 
 def events_of(
-    user_id: str, device_id: str, source: str, records: Iterable[Iterable[Any]], latest_ms: int
+    user_id: str, device_id: str, source: str, records: Iterable[Iterable[Any]], window: Window
 ) -> list[Event]:
     """Rows of records whose values stand in the order of `schema.EventFields`.
 
-    Raises `RecordRefused` at the first record with a time that is not RFC 3339, naive or after
-    `latest_ms`, or with no measure at all.
+    Raises `RecordRefused` at the first record with a time that is not RFC 3339, naive or outside
+    the window, or with no measure at all.
     """
     rows = []
+    earliest_ms, latest_ms = window
     for ts, steps, kcal, bpm, version in records:
         minute, date, ms = minute_of(ts)
-        if ms > latest_ms:
-            raise RecordRefused(Reason.FUTURE_TIMESTAMP, "ts")
+        if not earliest_ms <= ms <= latest_ms:
+            raise RecordRefused(window.reason_of(ms), "ts")
         calories_out = hr_avg = None
         if kcal is not None:
             product = kcal * SCALE
@@ -49,7 +50,7 @@ def events_of(
 
 
 def snapshots_of(
-    user_id: str, device_id: str, source: str, records: Iterable[Iterable[Any]], latest_ms: int
+    user_id: str, device_id: str, source: str, records: Iterable[Iterable[Any]], window: Window
 ) -> list[Snapshot]:
     """Rows of records whose values stand in the order of `schema.SnapshotFields`.
 
@@ -59,8 +60,8 @@ def snapshots_of(
     rows = []
     for date, timestamp, steps_total, calories_out_total, hr_avg_session, version in records:
         instant = instant_of(timestamp, "timestamp")
-        if instant.ms > latest_ms:
-            raise RecordRefused(Reason.FUTURE_TIMESTAMP, "timestamp")
+        if not window.earliest_ms <= instant.ms <= window.latest_ms:
+            raise RecordRefused(window.reason_of(instant.ms), "timestamp")
         rows.append(
             Snapshot(
                 user_id,

@@ -20,8 +20,10 @@ HEART_RATE_MIN: Final = 25
 HEART_RATE_MAX: Final = 240
 VERSION_MAX: Final = 2**53 - 1  # the largest whole number every JSON reader keeps exact
 
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$")]
-Source = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,64}$")]
+ID_PATTERN: Final = r"^[A-Za-z0-9._:@-]{1,128}$"
+SOURCE_PATTERN: Final = r"^[A-Z0-9_]{1,64}$"
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+Source = Annotated[str, Field(pattern=SOURCE_PATTERN)]
 IdempotencyKey = Annotated[str, Field(pattern=r"^[ -~]{1,255}$")]
 Time = Annotated[str, Field(max_length=64)]  # longer ones would fill what remembers them
 Steps = Annotated[int, Field(strict=True, ge=0, le=STEPS_PER_MINUTE_MAX)]

@@ -18,6 +18,7 @@ REMEMBERED_MAX: Final = 65_536  # a month of minutes; about 20 MB
 MINUTE_MS: Final = 60_000
 MINUTES_PER_HOUR: Final = 60
 MINUTES_PER_DAY: Final = 1440
+FIRST_DATE, LAST_DATE = "0001-01-01", "9999-12-31"
 
 
 class Instant(NamedTuple):
@@ -25,6 +26,21 @@ class Instant(NamedTuple):
 
     ms: int
     date: str
+
+
+class Window(NamedTuple):
+    """The instants that a record may carry, both included, in milliseconds.
+
+    `latest_ms` is FUTURE_SKEW_MAX ahead of now. `earliest_ms` is later than 2000 only where a store
+    deletes old records: one of a day that is no longer whole could make that day wrong.
+    """
+
+    earliest_ms: int
+    latest_ms: int
+
+    def reason_of(self, ms: int) -> Reason:
+        """Why an instant outside is refused."""
+        return Reason.FUTURE_TIMESTAMP if ms > self.latest_ms else Reason.INVALID_TIMESTAMP
 
 
 @lru_cache(maxsize=REMEMBERED_MAX)

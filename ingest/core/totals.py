@@ -150,6 +150,13 @@ def repair(
     return total if is_same(repaired, total) else repaired
 
 
+def advanced(total: DailyTotal | None, day: Day, rules: Rules, now: datetime) -> DailyTotal:
+    """The next revision of a total that says the same; of none, a total of nothing."""
+    if total is None:
+        return _total_of(day, {}, rules, 1, now)
+    return total._replace(revision=total.revision + 1, updated_at=now)
+
+
 def events_in_hour(total: DailyTotal | None, hour: int) -> int:
     """How many events of an epoch hour a total counts, over all its devices."""
     if total is None:

@@ -3,15 +3,16 @@
 Everything happens between two awaits, so a method is atomic; nothing that was handed in is changed.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from operator import attrgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 
-from ingest.core.dedupe import KeyRef
-from ingest.core.records import Day, Event, Snapshot
+from ingest.core.dedupe import KeyRef, RememberedKey
+from ingest.core.records import Day, Event, Kind, Snapshot, day_id, event_id, snapshot_id
 from ingest.core.timestamps import MINUTES_PER_HOUR
 from ingest.core.totals import DailyTotal
-from ingest.ports import Store
+from ingest.ports import Scope, Store
 
 
 def memory_store(idempotency_ttl: timedelta) -> Store:
@@ -117,9 +118,32 @@ class MemoryLog:
         ]
         return sorted(found, key=attrgetter("date", "timestamp_ms", "device_id"))
 
-    async def users(self) -> AsyncIterator[str]:
-        for user_id in sorted({*self._events, *self._snapshots}):
-            yield user_id
+    async def scan_events(self, scope: Scope) -> AsyncIterator[Sequence[Event]]:
+        for user_id in _users_in(scope, self._events):
+            hours = [
+                (hour, stored)
+                for by_hour in self._events[user_id].values()
+                for hour, stored in by_hour.items()
+            ]
+            for _, by_device in groupby(sorted(hours, key=itemgetter(0)), key=itemgetter(0)):
+                rows = [event for _, stored in by_device for event in stored.values()]
+                rows.sort(key=attrgetter("minute", "device_id"))
+                yield [row for row in rows if event_id(row) > scope.after]
+
+    async def scan_snapshots(self, scope: Scope) -> AsyncIterator[Sequence[Snapshot]]:
+        for user_id in _users_in(scope, self._snapshots):
+            for _, stored in sorted(self._snapshots[user_id].items()):
+                rows = sorted(stored.values(), key=attrgetter("timestamp_ms", "device_id"))
+                yield [row for row in rows if snapshot_id(row) > scope.after]
+
+    async def erase(self, user_id: str) -> Mapping[Kind, int]:
+        events, snapshots = self._events.pop(user_id, {}), self._snapshots.pop(user_id, {})
+        return {
+            Kind.ACTIVITY: sum(
+                len(stored) for by_hour in events.values() for stored in by_hour.values()
+            ),
+            Kind.HEALTH: sum(map(len, snapshots.values())),
+        }
 
     def _hour(self, user_id: str, device_id: str, hour: int) -> dict[int, Event]:
         by_device = self._events.get(user_id)
@@ -163,6 +187,24 @@ class MemoryTotals:
         stored = self._totals.get(user_id, {})
         return [stored[date] for date in sorted(stored) if first <= date <= last]
 
+    async def restore(self, totals: Sequence[DailyTotal]) -> Mapping[int, DailyTotal]:
+        known = {}
+        for place, total in enumerate(totals):
+            stored = self._totals.setdefault(total.day.user_id, {})
+            if total.day.date in stored:
+                known[place] = stored[total.day.date]
+            else:
+                stored[total.day.date] = total
+        return known
+
+    async def scan(self, scope: Scope) -> AsyncIterator[Sequence[DailyTotal]]:
+        for user_id in _users_in(scope, self._totals):
+            totals = [total for _, total in sorted(self._totals[user_id].items())]
+            yield [total for total in totals if day_id(total.day) > scope.after]
+
+    async def erase(self, user_id: str) -> int:
+        return len(self._totals.pop(user_id, {}))
+
 
 class MemoryKeys:
     """A `KeyStore` that forgets from the oldest on, whenever it is written to."""
@@ -181,6 +223,28 @@ class MemoryKeys:
                 self._keys.pop(key, None)
                 self._keys[key] = (fingerprint, now)
 
+    async def restore(self, keys: Sequence[RememberedKey]) -> Mapping[int, RememberedKey]:
+        known = {}
+        for place, (ref, fingerprint, created_at) in enumerate(keys):
+            if ref in self._keys:
+                known[place] = RememberedKey(ref, *self._keys[ref])
+            else:
+                self._keys[ref] = (fingerprint, created_at)
+        return known
+
+    async def scan(self, scope: Scope) -> AsyncIterator[Sequence[RememberedKey]]:
+        own = [ref for ref in self._keys if scope.user_id in (None, ref.user_id)]
+        ordered = sorted((f"{ref.user_id}|{ref.key}", ref) for ref in own)
+        yield [
+            RememberedKey(ref, *self._keys[ref]) for key_id, ref in ordered if key_id > scope.after
+        ]
+
+    async def erase(self, user_id: str) -> int:
+        own = [ref for ref in self._keys if ref.user_id == user_id]
+        for ref in own:
+            del self._keys[ref]
+        return len(own)
+
     def _is_alive(self, key: KeyRef, now: datetime) -> bool:
         known = self._keys.get(key)
         return known is not None and now - known[1] < self._ttl
@@ -188,3 +252,10 @@ class MemoryKeys:
     def _forget(self, now: datetime) -> None:
         while self._keys and not self._is_alive(oldest := next(iter(self._keys)), now):
             del self._keys[oldest]
+
+
+def _users_in(scope: Scope, users: Iterable[str]) -> list[str]:
+    """The users of a scope in the order of the ids of what is theirs."""
+    return sorted(
+        (user_id for user_id in users if scope.user_id in (None, user_id)), key="{}|".format
+    )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from ingest.core.codec import decode
 from ingest.core.records import Kind
 from ingest.core.refusals import Decoded
+from ingest.core.timestamps import Window
 
 NOW = datetime(2025, 11, 13, 12, tzinfo=UTC)
 LATEST_MS = int(datetime(2025, 11, 14, 12, tzinfo=UTC).timestamp() * 1000)  # now + 24 h
@@ -56,7 +57,7 @@ def snapshot_text(**changes: str) -> str:
 
 
 def read(text: bytes, kind: Kind | None = None) -> Decoded:
-    return decode(text, kind, latest_ms=LATEST_MS)
+    return decode(text, kind, Window(0, LATEST_MS))
 
 
 def reasons(decoded: Decoded) -> list[tuple[str, str]]:

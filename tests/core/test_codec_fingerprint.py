@@ -4,6 +4,7 @@ import pytest
 
 from ingest.core.careful import decode_carefully
 from ingest.core.records import Kind
+from ingest.core.timestamps import Window
 from tests.core.messages import (
     EVENT,
     LATEST_MS,
@@ -141,6 +142,9 @@ def test_the_fingerprint_does_not_depend_on_the_clock(kind):
         Kind.ACTIVITY: activity(event_text(), event_text(steps="7"), **KEY),
         Kind.HEALTH: health(snapshot_text(), snapshot_text(steps_total="7"), **KEY),
     }[kind]
-    later, early = decode_carefully(text, kind, LATEST_MS), decode_carefully(text, kind, 0)
+    later, early = (
+        decode_carefully(text, kind, Window(0, LATEST_MS)),
+        decode_carefully(text, kind, Window(0, 0)),
+    )
     assert [r.reason for r in early.refusals] == ["FUTURE_TIMESTAMP"] * 2
     assert early.fingerprint == later.fingerprint == read(text, kind).fingerprint

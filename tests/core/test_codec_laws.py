@@ -9,6 +9,7 @@ from ingest.core.careful import decode_carefully
 from ingest.core.codec import decode, encode
 from ingest.core.records import Kind, Record
 from ingest.core.refusals import Decoded, conflicts_of, record_texts
+from ingest.core.timestamps import Window
 from tests.core.messages import LATEST_MS, activity, event_text, read, reasons
 from tests.core.strategies import FAR_MS, mutated, one_message, spaces, texts
 
@@ -19,7 +20,7 @@ kinds = st.sampled_from([None, *Kind])
 def test_what_is_encoded_decodes_to_the_same_rows(rows_and_offset: tuple[list[Record], int], key):
     rows, offset = rows_and_offset
     text = encode(rows, offset_minutes=offset, idempotency_key=key)
-    decoded = decode(text, None, latest_ms=FAR_MS)
+    decoded = decode(text, None, Window(0, FAR_MS))
     assert reasons(decoded) == []
     assert [*decoded.rows] == rows
     assert (decoded.idempotency_key, decoded.user_id) == (key, rows[0].user_id)
@@ -33,19 +34,19 @@ def adds_up(decoded: Decoded) -> bool:
 
 @given(st.binary(max_size=200), kinds)
 def test_any_bytes_decode_to_verdicts_that_add_up(text, kind):
-    assert adds_up(decode(text, kind, latest_ms=FAR_MS))
+    assert adds_up(decode(text, kind, Window(0, FAR_MS)))
 
 
 @settings(max_examples=300)
 @given(mutated(), kinds)
 def test_any_mutation_of_a_message_decodes_to_verdicts_that_add_up(text, kind):
-    assert adds_up(decode(text, kind, latest_ms=FAR_MS))
+    assert adds_up(decode(text, kind, Window(0, FAR_MS)))
 
 
 @settings(max_examples=300)
 @given(texts, kinds)
 def test_any_message_of_odd_values_decodes_to_verdicts_that_add_up(text, kind):
-    decoded = decode(text, kind, latest_ms=LATEST_MS)
+    decoded = decode(text, kind, Window(0, LATEST_MS))
     assert adds_up(decoded)
     places = [refusal.place for refusal in decoded.refusals]
     assert len({*places}) == len(places)
@@ -54,8 +55,8 @@ def test_any_message_of_odd_values_decodes_to_verdicts_that_add_up(text, kind):
 @settings(max_examples=300)
 @given(texts | mutated(), kinds)
 def test_the_straight_way_says_what_the_careful_way_says(text, kind):
-    straight = decode(text, kind, latest_ms=LATEST_MS)
-    careful = decode_carefully(text, kind, LATEST_MS)
+    straight = decode(text, kind, Window(0, LATEST_MS))
+    careful = decode_carefully(text, kind, Window(0, LATEST_MS))
     assert [*straight.rows] == [*careful.rows]
     assert [*straight.refusals] == [*careful.refusals]
     assert straight._replace(rows=(), refusals=()) == careful._replace(rows=(), refusals=())

@@ -1,0 +1,182 @@
+"""One collection of rows: inserted, corrected, read by id and by range of ids, scanned, erased."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from pymongo import ASCENDING, InsertOne, ReplaceOne, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from ingest.errors import StoreUnavailable
+from ingest.ports import Scope
+from ingest.stores.documents import Document
+from ingest.stores.mongo.client import (
+    DUPLICATE_KEY,
+    Collection,
+    documents_of,
+    error_of_bulk,
+    translated_errors,
+)
+
+WRITES_MAX: Final = 10_000  # documents in a bulk, so that each fits MONGODB_TIMEOUT_SECONDS
+RANGES_MAX: Final = 200  # ranges of ids in a query
+PAGE_DOCUMENTS: Final = 5_000  # of a scan, or of a deletion
+BY_ID: Final = "_id_"  # the index that every query is meant for, whatever others there are
+# What the `_id` says again: not worth reading.
+IN_ID: Final = {"user_id": False, "device_id": False, "ts": False, "timestamp": False}
+
+Row = TypeVar("Row")
+Item = TypeVar("Item")
+Filter = dict[str, Any]
+Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne
+
+
+class Written(NamedTuple):
+    """How many documents a bulk wrote, and the places of those whose id was taken."""
+
+    documents: int
+    taken: Sequence[int]
+
+
+class RowCollection(Generic[Row]):
+    """Rows of one kind and their documents; `row_of` needs what `projection` leaves of one."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        documents_of_rows: Callable[[Iterable[Row]], list[Document]],
+        row_of: Callable[[Mapping[str, Any]], Row],
+        projection: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.collection = collection
+        self.documents_of_rows = documents_of_rows
+        self._row_of = row_of
+        self._projection = projection
+
+    async def append(self, rows: Sequence[Row]) -> dict[int, Row]:
+        """Insert the rows whose ids are free; for the places of the others, what is stored."""
+        known: dict[int, Row] = {}
+        for start in range(0, len(rows), WRITES_MAX):
+            documents = self.documents_of_rows(rows[start : start + WRITES_MAX])
+            _, taken = await self.write([InsertOne(document) for document in documents])
+            if taken:
+                stored = await self.by_id([documents[place] for place in taken])
+                known |= {
+                    start + place: self._there(stored, documents[place]["_id"]) for place in taken
+                }
+        return known
+
+    async def correct(self, rows: Sequence[Row]) -> None:
+        """Replace each stored row of the same id whose version is lower."""
+        for documents in slices(self.documents_of_rows(rows), WRITES_MAX):
+            await self.write(
+                [
+                    UpdateOne(
+                        ids_of(document) | {"version": {"$lt": document["version"]}},
+                        {"$set": document},
+                    )
+                    for document in documents
+                ]
+            )
+
+    async def write(self, writes: Sequence[Write]) -> Written:
+        """One unordered bulk; raises `StoreUnavailable` unless all of it is durable."""
+        with translated_errors():
+            try:
+                result = await self.collection.bulk_write(writes, ordered=False)
+            except BulkWriteError as error:
+                return _written_but_for(error.details or {})
+            return Written(result.inserted_count + result.matched_count + result.upserted_count, ())
+
+    async def by_id(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, Row]:
+        """The stored rows of these ids; a document needs only its `_id` and `user_id`."""
+        found: dict[str, Row] = {}
+        for chunk in slices(documents, WRITES_MAX):
+            ids = {"$in": [document["_id"] for document in chunk]}
+            users = {"$in": [*{document["user_id"] for document in chunk}]}
+            for document in await self._find({"_id": ids, "user_id": users}):
+                found[document["_id"]] = self._row_of(document)
+        return found
+
+    async def within(self, ranges: Sequence[Filter]) -> list[Row]:
+        """The rows in any of these ranges, which do not overlap."""
+        rows: list[Row] = []
+        for chunk in slices(ranges, RANGES_MAX):
+            rows += [*map(self._row_of, await self._find({"$or": chunk}))]
+        return rows
+
+    async def in_order(self, bounds: Filter) -> list[Row]:
+        """The rows in one range, in the order of their ids."""
+        return [*map(self._row_of, await self._find(bounds, sort=[("_id", ASCENDING)]))]
+
+    async def scan(self, scope: Scope) -> AsyncIterator[Sequence[Row]]:
+        """Page by page, each a query of its own: no cursor waits while its rows are worked on."""
+        async for page in self._pages(scope, self._projection):
+            yield [self._row_of(document) for document in page]
+
+    async def erase(self, user_id: str) -> int:
+        """Delete all of a user, page by page, so that no deletion takes long; how many."""
+        count = 0
+        async for page in self._pages(Scope(user_id), {"_id": True}):
+            bounds = {"$gte": page[0]["_id"], "$lte": page[-1]["_id"]}
+            with translated_errors():
+                deleted = await self.collection.delete_many({"user_id": user_id, "_id": bounds})
+            count += deleted.deleted_count
+        return count
+
+    async def _pages(
+        self, scope: Scope, projection: Mapping[str, Any] | None
+    ) -> AsyncIterator[list[Document]]:
+        bounds = _bounds_of(scope)
+        order = [("_id", ASCENDING)]
+        while page := await self._find(bounds, projection, sort=order, limit=PAGE_DOCUMENTS):
+            yield page
+            bounds["_id"]["$gt"] = page[-1]["_id"]
+
+    async def _find(
+        self, where: Filter, projection: Mapping[str, Any] | None = None, **options: Any
+    ) -> list[Document]:
+        with translated_errors():
+            return await documents_of(
+                self.collection.find(where, projection or self._projection, hint=BY_ID, **options)
+            )
+
+    def _there(self, stored: Mapping[str, Row], row_id: str) -> Row:
+        """A row whose id was taken; it may have been deleted, or not be held by a majority yet."""
+        try:
+            return stored[row_id]
+        except KeyError:
+            raise StoreUnavailable(
+                f"a document of {self.collection.name} was there but cannot be read yet; if this "
+                "goes on, look for a unique index besides _id"
+            ) from None
+
+
+def ids_of(document: Mapping[str, Any]) -> Filter:
+    """The filter that one document matches; with its shard key, so that one shard is asked."""
+    return {"_id": document["_id"], "user_id": document["user_id"]}
+
+
+def between(user_id: str, first: str, before: str) -> Filter:
+    """The filter of a user's documents from the id `first` to those before the id `before`."""
+    return {"user_id": user_id, "_id": {"$gte": first, "$lt": before}}
+
+
+def slices(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """The items in order, at most `size` at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _bounds_of(scope: Scope) -> Filter:
+    if scope.user_id is None:
+        return {"_id": {"$gt": scope.after}}
+    after = max(scope.after, f"{scope.user_id}|")
+    return {"user_id": scope.user_id, "_id": {"$gt": after, "$lt": f"{scope.user_id}}}"}}
+
+
+def _written_but_for(details: Mapping[str, Any]) -> Written:
+    """What a bulk wrote, if nothing kept the others from being written but their ids."""
+    errors = details["writeErrors"]
+    if details["writeConcernErrors"] or any(e["code"] != DUPLICATE_KEY for e in errors):
+        raise error_of_bulk(details)
+    count = details["nInserted"] + details["nMatched"] + details["nUpserted"]
+    return Written(count, [error["index"] for error in errors])
