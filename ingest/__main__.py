@@ -10,10 +10,11 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from ingest.cli import app
 from ingest.embedded import collect_garbage_rarely
-from ingest.errors import BatchRetryable, FileUnusable, SettingsInvalid
+from ingest.errors import BatchRetryable, FileUnusable, SettingsInvalid, StoreUnusable
 
 # typer exports only the leaves of its usage errors; this is the class they share.
 _UsageError: Any = typer.BadParameter.__base__
@@ -22,11 +23,12 @@ _UsageError: Any = typer.BadParameter.__base__
 def main() -> None:
     """The command line; what a user can mend is one line on standard error, never a traceback."""
     collect_garbage_rarely()
+    set_on_retry_hooks([_say_retry])
     try:
         status = _status_of(sys.argv[1:])
         if sys.stdout is not None:
             sys.stdout.flush()  # what cannot be written must show while it can be said
-    except (SettingsInvalid, FileUnusable) as error:
+    except (SettingsInvalid, FileUnusable, StoreUnusable) as error:
         _leave(2, str(error))
     except BatchRetryable as error:
         _leave(3, str(error))
@@ -50,6 +52,11 @@ def _status_of(arguments: list[str]) -> int:
     except typer.Exit as done:
         return done.exit_code
     return 0
+
+
+def _say_retry(details: RetryDetails) -> None:
+    """One line for each time that a batch has to wait; the details' arguments are not shown."""
+    sys.stderr.write(f"ingest: {details.caused_by}; again in {details.wait_for:.1f} s\n")
 
 
 def _leave(status: int, line: str) -> NoReturn:

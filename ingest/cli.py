@@ -1,25 +1,26 @@
 """The commands: each parses its options, calls what does the work, and prints what came of it."""
 
 import asyncio
-import re
 import sys
-from collections.abc import Awaitable, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import orjson
 import typer
 
+from ingest.archive import export
+from ingest.backends import store_to_read, store_to_write
+from ingest.cli_arguments import JsonOption, UserArgument, is_date, say_where_memory_went
+from ingest.cli_db import db
 from ingest.core.documents import Document, delta_document, event_document, total_message
-from ingest.core.timestamps import MINUTES_PER_DAY, days_between, first_minute
-from ingest.embedded import rules_of, store_of
+from ingest.core.timestamps import FIRST_DATE, LAST_DATE, MINUTES_PER_DAY, first_minute
+from ingest.embedded import rules_of
 from ingest.ndjson import size_of, written
 from ingest.ports import Store
 from ingest.replay import (
-    FIRST_DATE,
-    LAST_DATE,
     Summary,
     all_deltas,
     deltas_between,
@@ -39,7 +40,6 @@ from ingest.terminal import (
     reading,
 )
 
-ID: Final = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
 Row = TypeVar("Row")
 app = typer.Typer(
     help="Exact daily totals from activity events and health snapshots.",
@@ -48,41 +48,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(db, name="db")
 
 
 class StoreName(StrEnum):
     """The stores that `--store` can name."""
 
     MEMORY = "memory"
+    MONGODB = "mongodb"
 
 
-BACKENDS: Final = {StoreName.MEMORY: "inmemory"}
+BACKENDS: Final = {StoreName.MEMORY: "inmemory", StoreName.MONGODB: "mongodb"}
 
 
-def _is_date(text: str) -> str:
-    try:
-        days_between(text, text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date YYYY-MM-DD") from None
-    return text
-
-
-def _is_id(text: str) -> str:
-    if ID.fullmatch(text) is None:
-        raise typer.BadParameter(f"{text!r} is not an id: 1 to 128 of A-Z a-z 0-9 . _ : @ -")
-    return text
-
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 DuplicatesOption = Annotated[float, typer.Option(min=0, max=1, help="Share sent again.")]
 LateOption = Annotated[float, typer.Option(min=0, max=1, help="Share sent up to 3 days late.")]
 ResetsOption = Annotated[float, typer.Option(min=0, max=1, help="Share of days that restart.")]
 CorrectionsOption = Annotated[float, typer.Option(min=0, max=1, help="Share corrected later.")]
 MalformedOption = Annotated[float, typer.Option(min=0, max=1, help="Share that is no use.")]
-UserArgument = Annotated[str, typer.Argument(metavar="USER", callback=_is_id)]
-DayArgument = Annotated[str, typer.Argument(metavar="DATE", callback=_is_date)]
-FromOption = Annotated[str, typer.Option("--from", metavar="DATE", callback=_is_date)]
-ToOption = Annotated[str, typer.Option("--to", metavar="DATE", callback=_is_date)]
+DayArgument = Annotated[str, typer.Argument(metavar="DATE", callback=is_date)]
+FromOption = Annotated[str, typer.Option("--from", metavar="DATE", callback=is_date)]
+ToOption = Annotated[str, typer.Option("--to", metavar="DATE", callback=is_date)]
 
 
 @app.callback()
@@ -97,15 +83,17 @@ def replay_files(
     totals: Annotated[Path | None, typer.Option(help="Write the totals here.")] = None,
     deltas: Annotated[Path | None, typer.Option(help="Write the deltas here.")] = None,
     dead_letters: Annotated[Path | None, typer.Option(help="Write what was refused here.")] = None,
+    export_to: Annotated[
+        Path | None, typer.Option("--export", help="Then write the whole store, as db export.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON summary only.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if a record was refused.")
     ] = False,
 ) -> None:
     """Run files of messages through the pipeline and show the daily totals."""
-    summary, shown, count = asyncio.run(
-        _replay(files, _settings(store), totals=totals, deltas=deltas, dead_letters=dead_letters)
-    )
+    outputs = Outputs(totals, deltas, dead_letters, export_to)
+    summary, shown, count = asyncio.run(_replay(files, _settings(store), outputs))
     if json:
         print(orjson.dumps(summary.document()).decode())
     else:
@@ -152,17 +140,15 @@ def show_totals(
     json: JsonOption = False,
 ) -> None:
     """Show the daily totals of a user."""
-    store = _store_to_read(load_settings())
-    found = asyncio.run(_all(store.totals.totals_between(user, first, last)))
+    found = _read(lambda store: store.totals.totals_between(user, first, last))
     print_rows([total_message(total) for total in found if total.devices], TOTALS, is_json=json)
 
 
 @app.command("deltas")
 def show_deltas(user: UserArgument, day: DayArgument, json: JsonOption = False) -> None:
     """Show the snapshots of a user's day, and what each one added."""
-    settings = load_settings()
-    rules = rules_of(settings).snapshots
-    found = asyncio.run(_all(deltas_between(_store_to_read(settings).log, user, day, day, rules)))
+    rules = rules_of(load_settings()).snapshots
+    found = _read(lambda store: deltas_between(store.log, user, day, day, rules))
     print_rows([delta_document(delta) for delta in found], DELTAS, is_json=json)
 
 
@@ -174,23 +160,30 @@ def show_events(
     json: JsonOption = False,
 ) -> None:
     """Show the stored events of a user, by UTC date."""
-    store = _store_to_read(load_settings())
     minutes = first_minute(first), first_minute(last) + MINUTES_PER_DAY - 1
-    found = asyncio.run(_all(store.log.events_between(user, *minutes)))
+    found = _read(lambda store: store.log.events_between(user, *minutes))
     print_rows([event_document(event) for event in found], EVENTS, is_json=json)
 
 
-def _store_to_read(settings: Settings) -> Store:
-    if settings.repository_backend == "inmemory":
-        sys.stderr.write(
-            "ingest: the store in memory is empty when a command starts; "
-            "`ingest replay --totals FILE --deltas FILE` writes what it came to\n"
-        )
-    return store_of(settings)
+class Outputs(NamedTuple):
+    """The files that a replay writes, where they are asked for."""
+
+    totals: Path | None
+    deltas: Path | None
+    dead_letters: Path | None
+    export: Path | None
 
 
-async def _all(found: Awaitable[Sequence[Row]]) -> Sequence[Row]:
-    return await found
+def _read(read: Callable[[Store], Awaitable[Sequence[Row]]]) -> Sequence[Row]:
+    """What a function reads out of the configured store."""
+    settings = load_settings()
+    say_where_memory_went(settings)
+
+    async def reading_it() -> Sequence[Row]:
+        async with store_to_read(settings) as store:
+            return await read(store)
+
+    return asyncio.run(reading_it())
 
 
 def _settings(store: StoreName | None) -> Settings:
@@ -210,36 +203,33 @@ def _check_outputs(outputs: Sequence[Path], files: Sequence[str]) -> None:
 
 
 async def _replay(
-    files: list[str],
-    settings: Settings,
-    *,
-    totals: Path | None,
-    deltas: Path | None,
-    dead_letters: Path | None,
+    files: list[str], settings: Settings, outputs: Outputs
 ) -> tuple[Summary, list[Document], int]:
     """The summary, the first totals and how many there are; the outputs appear all or none."""
-    _check_outputs([path for path in (totals, deltas, dead_letters) if path is not None], files)
+    _check_outputs([path for path in outputs if path is not None], files)
     size = sum(size_of(name) or 0 for name in files)
-    store = store_of(settings)
     shown: list[Document] = []
     count = 0
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         write_total, write_delta, write_dead_letter = (
-            stack.enter_context(written(path)) for path in (totals, deltas, dead_letters)
+            stack.enter_context(written(path)) for path in outputs[:3]
         )
+        store = await stack.enter_async_context(store_to_write(settings))
         on_read = stack.enter_context(reading(None if "-" in files else size))
         summary = await replay(
             files, store, settings, write_dead_letter=write_dead_letter, on_read=on_read
         )
-        async for total in totals_of(store):
+        async for total in totals_of(summary.users, store):
             message = total_message(total)
             write_total(message)
             count += 1
             if count <= ROWS_MAX:
                 shown.append(message)
-        if deltas is not None:
-            async for delta in all_deltas(store, rules_of(settings).snapshots):
+        if outputs.deltas is not None:
+            async for delta in all_deltas(summary.users, store, rules_of(settings).snapshots):
                 write_delta(delta_document(delta))
+        if outputs.export is not None:
+            await export(store, outputs.export, lambda _: None)
     return summary, shown, count
 
 

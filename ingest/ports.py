@@ -87,6 +87,9 @@ class RecordLog(Protocol):
     def scan_snapshots(self, scope: Scope) -> AsyncIterator[Sequence[Snapshot]]:
         """As `scan_events`."""
 
+    async def count(self) -> int:
+        """About how many records there are: as many as a progress bar needs to know."""
+
     async def erase(self, user_id: str) -> Mapping[Kind, int]:
         """Delete every record of a user; how many there were."""
 
@@ -116,6 +119,9 @@ class TotalStore(Protocol):
     def scan(self, scope: Scope) -> AsyncIterator[Sequence[DailyTotal]]:
         """As `RecordLog.scan_events`."""
 
+    async def count(self) -> int:
+        """As `RecordLog.count`."""
+
     async def erase(self, user_id: str) -> int:
         """Delete every total of a user; how many there were."""
 
@@ -134,6 +140,9 @@ class KeyStore(Protocol):
 
     def scan(self, scope: Scope) -> AsyncIterator[Sequence[RememberedKey]]:
         """As `RecordLog.scan_events`, expired or not."""
+
+    async def count(self) -> int:
+        """As `RecordLog.count`."""
 
     async def erase(self, user_id: str) -> int:
         """Forget every key of a user; how many there were."""

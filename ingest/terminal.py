@@ -74,6 +74,26 @@ def counting(what: str) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
+@contextmanager
+def counting_to(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A bar of how many of a known number are done, on a terminal only."""
+    with _progress(MofNCompleteColumn()) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+def print_difference(difference: Document, *, is_json: bool) -> None:
+    """One day of `db verify`: each field as it is stored, and as the log has it."""
+    if is_json:
+        print(orjson.dumps(difference).decode())
+        return
+    fields = "; ".join(
+        f"{name}: stored {_plain(stored)}, from the log {_plain(right)}"
+        for name, (stored, right) in difference["differs"].items()
+    )
+    print(f"{difference['user_id']} {difference['date']}: {fields}")
+
+
 def print_rows(documents: Sequence[Document], columns: Columns, *, is_json: bool) -> None:
     """The documents as JSON, one a line, or as a table."""
     if is_json:
@@ -111,6 +131,10 @@ def _progress(count: ProgressColumn, *, is_shown: bool = True) -> Progress:
         transient=True,
         disable=not (is_shown and console.is_terminal),
     )
+
+
+def _plain(value: Any) -> str:
+    return "nothing" if value is None else orjson.dumps(value).decode()
 
 
 def _cell(value: Any) -> str:

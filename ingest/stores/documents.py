@@ -133,7 +133,9 @@ def total_document(total: DailyTotal) -> Document:
         "state": {
             device_id: {
                 "hours": {str(hour): [*sums[:-1], *sums.sources] for hour, sums in hours.items()},
-                "chain": None if chain is None else chain._asdict(),
+                "chain": None
+                if chain is None
+                else {**chain._asdict(), "sources": [*chain.sources]},
             }
             for device_id, (hours, _, chain) in total.state.items()
         },

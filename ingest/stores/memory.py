@@ -136,13 +136,14 @@ class MemoryLog:
                 rows = sorted(stored.values(), key=attrgetter("timestamp_ms", "device_id"))
                 yield [row for row in rows if snapshot_id(row) > scope.after]
 
+    async def count(self) -> int:
+        events = sum(map(_events_in, self._events.values()))
+        return events + sum(map(_snapshots_in, self._snapshots.values()))
+
     async def erase(self, user_id: str) -> Mapping[Kind, int]:
-        events, snapshots = self._events.pop(user_id, {}), self._snapshots.pop(user_id, {})
         return {
-            Kind.ACTIVITY: sum(
-                len(stored) for by_hour in events.values() for stored in by_hour.values()
-            ),
-            Kind.HEALTH: sum(map(len, snapshots.values())),
+            Kind.ACTIVITY: _events_in(self._events.pop(user_id, {})),
+            Kind.HEALTH: _snapshots_in(self._snapshots.pop(user_id, {})),
         }
 
     def _hour(self, user_id: str, device_id: str, hour: int) -> dict[int, Event]:
@@ -202,6 +203,9 @@ class MemoryTotals:
             totals = [total for _, total in sorted(self._totals[user_id].items())]
             yield [total for total in totals if day_id(total.day) > scope.after]
 
+    async def count(self) -> int:
+        return sum(map(len, self._totals.values()))
+
     async def erase(self, user_id: str) -> int:
         return len(self._totals.pop(user_id, {}))
 
@@ -239,6 +243,9 @@ class MemoryKeys:
             RememberedKey(ref, *self._keys[ref]) for key_id, ref in ordered if key_id > scope.after
         ]
 
+    async def count(self) -> int:
+        return len(self._keys)
+
     async def erase(self, user_id: str) -> int:
         own = [ref for ref in self._keys if ref.user_id == user_id]
         for ref in own:
@@ -259,3 +266,11 @@ def _users_in(scope: Scope, users: Iterable[str]) -> list[str]:
     return sorted(
         (user_id for user_id in users if scope.user_id in (None, user_id)), key="{}|".format
     )
+
+
+def _events_in(by_device: Mapping[str, Mapping[int, Mapping[int, Event]]]) -> int:
+    return sum(len(stored) for by_hour in by_device.values() for stored in by_hour.values())
+
+
+def _snapshots_in(by_date: Mapping[str, Mapping[tuple[int, str], Snapshot]]) -> int:
+    return sum(map(len, by_date.values()))

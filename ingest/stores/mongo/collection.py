@@ -20,14 +20,24 @@ from ingest.stores.mongo.client import (
 WRITES_MAX: Final = 10_000  # documents in a bulk, so that each fits MONGODB_TIMEOUT_SECONDS
 RANGES_MAX: Final = 200  # ranges of ids in a query
 PAGE_DOCUMENTS: Final = 5_000  # of a scan, or of a deletion
-BY_ID: Final = "_id_"  # the index that every query is meant for, whatever others there are
+SCANS_MAX: Final = 10  # times that a scan is taken up again at one place
 # What the `_id` says again: not worth reading.
 IN_ID: Final = {"user_id": False, "device_id": False, "ts": False, "timestamp": False}
+
+_BY_ID: Final = [("_id", ASCENDING)]
 
 Row = TypeVar("Row")
 Item = TypeVar("Item")
 Filter = dict[str, Any]
 Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne
+
+
+class Range(NamedTuple):
+    """A user's documents from the id `first` to those before the id `before`."""
+
+    user_id: str
+    first: str
+    before: str
 
 
 class Written(NamedTuple):
@@ -93,52 +103,70 @@ class RowCollection(Generic[Row]):
         for chunk in slices(documents, WRITES_MAX):
             ids = {"$in": [document["_id"] for document in chunk]}
             users = {"$in": [*{document["user_id"] for document in chunk}]}
-            for document in await self._find({"_id": ids, "user_id": users}):
-                found[document["_id"]] = self._row_of(document)
+            with translated_errors():
+                documents_found = await documents_of(
+                    self.collection.find({"_id": ids, "user_id": users}, self._projection)
+                )
+            found |= {document["_id"]: self._row_of(document) for document in documents_found}
         return found
 
-    async def within(self, ranges: Sequence[Filter]) -> list[Row]:
+    async def within(self, ranges: Sequence[Range]) -> list[Row]:
         """The rows in any of these ranges, which do not overlap."""
         rows: list[Row] = []
         for chunk in slices(ranges, RANGES_MAX):
-            rows += [*map(self._row_of, await self._find({"$or": chunk}))]
+            rows += await self._find(in_any(chunk))
         return rows
 
-    async def in_order(self, bounds: Filter) -> list[Row]:
+    async def in_order(self, bounds: Range) -> list[Row]:
         """The rows in one range, in the order of their ids."""
-        return [*map(self._row_of, await self._find(bounds, sort=[("_id", ASCENDING)]))]
+        return await self._find(in_any([bounds]), sort=_BY_ID)
 
     async def scan(self, scope: Scope) -> AsyncIterator[Sequence[Row]]:
-        """Page by page, each a query of its own: no cursor waits while its rows are worked on."""
+        """Page by page, in the order of their ids; taken up again where a cursor was lost."""
         async for page in self._pages(scope, self._projection):
             yield [self._row_of(document) for document in page]
+
+    async def count(self) -> int:
+        """How many there are by the server's own account, which a crash can put off a little."""
+        with translated_errors():
+            return await self.collection.estimated_document_count()
 
     async def erase(self, user_id: str) -> int:
         """Delete all of a user, page by page, so that no deletion takes long; how many."""
         count = 0
         async for page in self._pages(Scope(user_id), {"_id": True}):
-            bounds = {"$gte": page[0]["_id"], "$lte": page[-1]["_id"]}
+            ids = {"$in": [document["_id"] for document in page]}
             with translated_errors():
-                deleted = await self.collection.delete_many({"user_id": user_id, "_id": bounds})
+                deleted = await self.collection.delete_many({"user_id": user_id, "_id": ids})
             count += deleted.deleted_count
         return count
 
     async def _pages(
         self, scope: Scope, projection: Mapping[str, Any] | None
     ) -> AsyncIterator[list[Document]]:
-        bounds = _bounds_of(scope)
-        order = [("_id", ASCENDING)]
-        while page := await self._find(bounds, projection, sort=order, limit=PAGE_DOCUMENTS):
-            yield page
-            bounds["_id"]["$gt"] = page[-1]["_id"]
+        after, failures = scope.after, 0
+        while True:
+            try:
+                with translated_errors():
+                    cursor = self.collection.find(
+                        _bounds_of(scope._replace(after=after)),
+                        projection,
+                        sort=_BY_ID,
+                        batch_size=PAGE_DOCUMENTS,
+                    )
+                    while page := await cursor.to_list(PAGE_DOCUMENTS):
+                        yield page
+                        after, failures = page[-1]["_id"], 0
+                    return
+            except StoreUnavailable:
+                failures += 1
+                if failures == SCANS_MAX:
+                    raise
 
-    async def _find(
-        self, where: Filter, projection: Mapping[str, Any] | None = None, **options: Any
-    ) -> list[Document]:
+    async def _find(self, where: Filter, **options: Any) -> list[Row]:
         with translated_errors():
-            return await documents_of(
-                self.collection.find(where, projection or self._projection, hint=BY_ID, **options)
-            )
+            found = await documents_of(self.collection.find(where, self._projection, **options))
+        return [*map(self._row_of, found)]
 
     def _there(self, stored: Mapping[str, Row], row_id: str) -> Row:
         """A row whose id was taken; it may have been deleted, or not be held by a majority yet."""
@@ -156,9 +184,12 @@ def ids_of(document: Mapping[str, Any]) -> Filter:
     return {"_id": document["_id"], "user_id": document["user_id"]}
 
 
-def between(user_id: str, first: str, before: str) -> Filter:
-    """The filter of a user's documents from the id `first` to those before the id `before`."""
-    return {"user_id": user_id, "_id": {"$gte": first, "$lt": before}}
+def in_any(ranges: Sequence[Range]) -> Filter:
+    """The filter of the documents in any of these ranges, with their shard key before all."""
+    users = {own.user_id for own in ranges}
+    user_id = next(iter(users)) if len(users) == 1 else {"$in": sorted(users)}
+    bounds = [{"_id": {"$gte": own.first, "$lt": own.before}} for own in ranges]
+    return {"user_id": user_id, **(bounds[0] if len(bounds) == 1 else {"$or": bounds})}
 
 
 def slices(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -35,14 +35,14 @@ from ingest.stores.documents import (
 )
 from ingest.stores.mongo.client import Database, documents_of, translated_errors
 from ingest.stores.mongo.collection import (
-    BY_ID,
     IN_ID,
     RANGES_MAX,
     WRITES_MAX,
     Filter,
+    Range,
     RowCollection,
-    between,
     ids_of,
+    in_any,
     slices,
 )
 
@@ -85,23 +85,23 @@ class MongoLog:
         hour = {"$floor": {"$divide": [{"$toLong": "$ts"}, HOUR_MS]}}
         by_hour = {"_id": {"user_id": "$user_id", "hour": hour}, "count": {"$sum": 1}}
         for ranges in slices(_hour_ranges(hours), RANGES_MAX):
-            stages: list[Filter] = [{"$match": {"$or": ranges}}, {"$group": by_hour}]
+            stages: list[Filter] = [{"$match": in_any(ranges)}, {"$group": by_hour}]
             with translated_errors():
-                found = await documents_of(self._events.collection.aggregate(stages, hint=BY_ID))
+                found = await documents_of(self._events.collection.aggregate(stages))
             for group in found:
                 counts[group["_id"]["user_id"], int(group["_id"]["hour"])] = group["count"]
         return counts
 
     async def snapshots_of_days(self, days: Collection[Day]) -> Sequence[Snapshot]:
         return await self._snapshots.within(
-            [between(day.user_id, f"{day_id(day)}|", f"{day_id(day)}}}") for day in sorted(days)]
+            [Range(day.user_id, f"{day_id(day)}|", f"{day_id(day)}}}") for day in sorted(days)]
         )
 
     async def events_between(self, user_id: str, first: int, last: int) -> Sequence[Event]:
         return await self._events.in_order(_minutes(user_id, first, last))
 
     async def snapshots_between(self, user_id: str, first: str, last: str) -> Sequence[Snapshot]:
-        bounds = between(user_id, f"{user_id}|{first}|", f"{user_id}|{last}}}")
+        bounds = Range(user_id, f"{user_id}|{first}|", f"{user_id}|{last}}}")
         return await self._snapshots.in_order(bounds)
 
     def scan_events(self, scope: Scope) -> AsyncIterator[Sequence[Event]]:
@@ -109,6 +109,9 @@ class MongoLog:
 
     def scan_snapshots(self, scope: Scope) -> AsyncIterator[Sequence[Snapshot]]:
         return self._snapshots.scan(scope)
+
+    async def count(self) -> int:
+        return await self._events.count() + await self._snapshots.count()
 
     async def erase(self, user_id: str) -> Mapping[Kind, int]:
         return {
@@ -136,7 +139,7 @@ class MongoTotals:
         return lost
 
     async def totals_between(self, user_id: str, first: str, last: str) -> Sequence[DailyTotal]:
-        bounds = between(user_id, f"{user_id}|{first}", f"{user_id}|{last}}}")
+        bounds = Range(user_id, f"{user_id}|{first}", f"{user_id}|{last}}}")
         return await self._totals.in_order(bounds)
 
     async def restore(self, totals: Sequence[DailyTotal]) -> Mapping[int, DailyTotal]:
@@ -144,6 +147,9 @@ class MongoTotals:
 
     def scan(self, scope: Scope) -> AsyncIterator[Sequence[DailyTotal]]:
         return self._totals.scan(scope)
+
+    async def count(self) -> int:
+        return await self._totals.count()
 
     async def erase(self, user_id: str) -> int:
         return await self._totals.erase(user_id)
@@ -204,13 +210,16 @@ class MongoKeys:
     def scan(self, scope: Scope) -> AsyncIterator[Sequence[RememberedKey]]:
         return self._keys.scan(scope)
 
+    async def count(self) -> int:
+        return await self._keys.count()
+
     async def erase(self, user_id: str) -> int:
         return await self._keys.erase(user_id)
 
 
-def _hour_ranges(hours: Collection[tuple[str, int]]) -> list[Filter]:
+def _hour_ranges(hours: Collection[tuple[str, int]]) -> list[Range]:
     """A range for each run of hours of a user that follow one another."""
-    ranges: list[Filter] = []
+    ranges: list[Range] = []
     run_user, run_first, run_last = "", 0, -1
     for user_id, hour in sorted(hours):
         if user_id == run_user and hour == run_last + 1:
@@ -223,5 +232,5 @@ def _hour_ranges(hours: Collection[tuple[str, int]]) -> list[Filter]:
     return ranges
 
 
-def _minutes(user_id: str, first: int, last: int) -> Filter:
-    return between(user_id, f"{user_id}|{first:08d}|", f"{user_id}|{last:08d}}}")
+def _minutes(user_id: str, first: int, last: int) -> Range:
+    return Range(user_id, f"{user_id}|{first:08d}|", f"{user_id}|{last:08d}}}")

@@ -1,0 +1,42 @@
+"""What the commands share of their arguments: how they are checked, named and explained."""
+
+import re
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from ingest.core.schema import ID_PATTERN
+from ingest.core.timestamps import days_between
+from ingest.settings import Settings
+
+_ID: Final = re.compile(ID_PATTERN)
+
+
+def is_date(text: str) -> str:
+    """The text if it is a civil date; a usage error otherwise."""
+    try:
+        days_between(text, text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date YYYY-MM-DD") from None
+    return text
+
+
+def is_id(text: str | None) -> str | None:
+    """The text if it is an id, or none is given; a usage error otherwise."""
+    if text is not None and _ID.fullmatch(text) is None:
+        raise typer.BadParameter(f"{text!r} is not an id: 1 to 128 of A-Z a-z 0-9 . _ : @ -")
+    return text
+
+
+def say_where_memory_went(settings: Settings) -> None:
+    """Where the store is in memory, say on standard error that there is nothing in it."""
+    if settings.repository_backend == "inmemory":
+        sys.stderr.write(
+            "ingest: the store in memory is empty when a command starts; set REPOSITORY_BACKEND="
+            "mongodb, or let `ingest replay` write --totals, --deltas or --export\n"
+        )
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", callback=is_id)]

@@ -1,0 +1,203 @@
+"""The `ingest db` commands: prepare, check, mend, move and erase what a store holds."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from ingest.archive import Imported, Tally, export, import_
+from ingest.backends import initialise, store_to_read, store_to_write
+from ingest.cli_arguments import JsonOption, UserArgument, is_id, say_where_memory_went
+from ingest.core.records import Kind
+from ingest.core.retention import whole_from
+from ingest.embedded import rules_of
+from ingest.ndjson import size_of
+from ingest.settings import Settings, load_settings
+from ingest.stores.documents import EVENTS, KEYS, SNAPSHOTS, TOTALS, Document
+from ingest.terminal import counting_to, print_difference, reading
+from ingest.verify import differences, mend
+
+db = typer.Typer(
+    help="Prepare, check, mend, move and erase what the store holds.", no_args_is_help=True
+)
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+UserOption = Annotated[
+    str | None, typer.Option("--user", metavar="USER", callback=is_id, help="Of one user only.")
+]
+
+
+@db.command("init")
+def init(
+    dry_run: DryRunOption = False,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Let the server check documents too.")
+    ] = False,
+) -> None:
+    """Create collections and indexes, or bring them to the settings; twice changes nothing."""
+    done = asyncio.run(initialise(load_settings(), dry_run=dry_run, validate=validate))
+    for step in done.steps:
+        if step not in done.refused:
+            print(f"would {step}" if dry_run else step)
+    if not done.steps:
+        print("nothing to do")
+    for step in done.refused:
+        print(f"not done, the role of this user lacks collMod (dbAdmin has it): {step}")
+    if done.refused:
+        raise typer.Exit(1)
+
+
+@db.command("verify")
+def verify(user: UserOption = None, json: JsonOption = False) -> None:
+    """Recompute every total from the log and print each one that differs; exit 1 if any does."""
+    settings = load_settings()
+    say_where_memory_went(settings)
+    days, found = asyncio.run(_compare(settings, user, is_json=json, mending=False))
+    if not json:
+        print(f"{days:,} days, {found:,} differ" + (": run `ingest db rebuild`" if found else ""))
+    if found:
+        raise typer.Exit(1)
+
+
+@db.command("rebuild")
+def rebuild(
+    user: UserOption = None, dry_run: DryRunOption = False, json: JsonOption = False
+) -> None:
+    """Save every total that differs as the log has it, at its next revision."""
+    settings = load_settings()
+    say_where_memory_went(settings)
+    days, found = asyncio.run(_compare(settings, user, is_json=json, mending=not dry_run))
+    if not json:
+        print(f"{days:,} days, {found:,} {'differ' if dry_run else 'rebuilt'}")
+
+
+@db.command("export")
+def export_to(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="NDJSON, written when complete.")],
+    json: JsonOption = False,
+) -> None:
+    """Write every document to a file; run again after an interruption, it goes on."""
+    settings = load_settings()
+    say_where_memory_went(settings)
+    tally = asyncio.run(_export(settings, file))
+    _print_tally("exported", tally, is_json=json)
+
+
+@db.command("import")
+def import_from(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Of `ingest db export`; .gz is ok.")],
+    json: JsonOption = False,
+) -> None:
+    """Put every document of an export into the store, and compare counts and checksum."""
+    imported = asyncio.run(_import(load_settings(), file))
+    if json:
+        print(orjson.dumps(_imported_document(imported)).decode())
+    else:
+        _print_imported(imported)
+    if not imported.is_whole:
+        raise typer.Exit(1)
+
+
+@db.command("erase")
+def erase(
+    user: UserArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Delete all there is of one user: records, totals and keys."""
+    settings = load_settings()
+    if not yes and not typer.confirm(f"Delete all there is of {user}?"):
+        raise typer.Exit(1)
+    counts = asyncio.run(_erase(settings, user))
+    if json:
+        print(orjson.dumps(counts).decode())
+    else:
+        print("erased: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+
+
+async def _compare(
+    settings: Settings, user: str | None, *, is_json: bool, mending: bool
+) -> tuple[int, int]:
+    """How many days there are and how many differ; each is printed, and mended if so wished."""
+    now, rules = datetime.now(UTC), rules_of(settings)
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    opened = store_to_write if mending else store_to_read
+    days = found = 0
+    async with opened(settings) as store:
+        with counting_to(await store.totals.count(), "days") as advance:
+
+            def on_day() -> None:
+                nonlocal days
+                days += 1
+                advance(1)
+
+            async for difference in differences(
+                store,
+                rules,
+                user_id=user,
+                first_date=whole_from(now, settings.retention),
+                now=now,
+                on_day=on_day,
+            ):
+                found += 1
+                print_difference(difference.document(), is_json=is_json)
+                if mending:
+                    await mend(store, rules, difference, now)
+    return days, found
+
+
+async def _export(settings: Settings, file: Path) -> Tally:
+    async with store_to_read(settings) as store:
+        count = sum([await part.count() for part in store])
+        with counting_to(count, "documents") as advance:
+            return await export(store, file, advance)
+
+
+async def _import(settings: Settings, name: str) -> Imported:
+    size = size_of(name)
+    async with store_to_write(settings) as store:
+        with reading(size) as on_read:
+            return await import_(store, name, on_read)
+
+
+async def _erase(settings: Settings, user: str) -> dict[str, int]:
+    """The log goes first: what is left of a deletion cut short is then seen by `db verify`."""
+    async with store_to_write(settings) as store:
+        records = await store.log.erase(user)
+        return {
+            EVENTS: records[Kind.ACTIVITY],
+            SNAPSHOTS: records[Kind.HEALTH],
+            TOTALS: await store.totals.erase(user),
+            KEYS: await store.keys.erase(user),
+        }
+
+
+def _print_tally(done: str, tally: Tally, *, is_json: bool) -> None:
+    if is_json:
+        print(orjson.dumps(tally._asdict()).decode())
+    else:
+        print(f"{done}: {_counted(tally)}; checksum {tally.checksum}")
+
+
+def _imported_document(imported: Imported) -> Document:
+    return {
+        "file": imported.file._asdict(),
+        "stored": imported.stored._asdict(),
+        "new": imported.new,
+        "differing_lines": imported.differing,
+        "is_whole": imported.is_whole,
+    }
+
+
+def _print_imported(imported: Imported) -> None:
+    for number in imported.differing:
+        print(f"line {number}: the store holds another document of that id; it was left as it is")
+    print(f"in the file: {_counted(imported.file)}; checksum {imported.file.checksum}")
+    print(f"in the store: {_counted(imported.stored)}; checksum {imported.stored.checksum}")
+    print(f"{imported.new:,} were new; " + ("all is there" if imported.is_whole else "they differ"))
+
+
+def _counted(tally: Tally) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in tally.counts.items())
