@@ -35,7 +35,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has seen enough
         os._exit(0)
     except (KeyboardInterrupt, typer.Abort):
-        _leave(130, "interrupted; nothing was written")
+        _leave(130, "interrupted before it was done")
     except _UsageError as error:
         _leave(2, error.format_message().replace("Value error, ", ""))
     except OSError as error:  # files' errors are FileUnusable: only standard output is left

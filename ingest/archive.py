@@ -19,6 +19,7 @@ from ingest.ports import Scope, Store
 from ingest.stores.documents import COLLECTIONS, EVENTS, KEYS, SNAPSHOTS, TOTALS
 
 HEADER: Final = {"ingest_export": 1}
+HEADER_LINE: Final = orjson.dumps(HEADER) + b"\n"
 BATCH_DOCUMENTS: Final = 5_000
 
 Scan = Callable[[Scope], AsyncIterator[Sequence[Row]]]
@@ -56,7 +57,7 @@ async def export(store: Store, path: Path, on_documents: Callable[[int], None]) 
     Until then it is `<path>.partial`; one that was cut short is continued. What is written to the
     store meanwhile may be left out. Raises `FileUnusable`.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    target, partial = _target_of(path), partial_of(path)
     try:
         with partial.open("a+b") as file:
             running, place = _continued(file)
@@ -69,10 +70,16 @@ async def export(store: Store, path: Path, on_documents: Callable[[int], None]) 
                     file.writelines(lines)
                     on_documents(len(rows))
             file.write(orjson.dumps(running.tally._asdict()) + b"\n")
-        partial.replace(path)
+        partial.replace(target)
     except OSError as error:
         raise FileUnusable(f"cannot write {path}: {error.strerror}") from error
     return running.tally
+
+
+def partial_of(path: Path) -> Path:
+    """Where an export is written until it is complete."""
+    target = path.resolve()
+    return target.with_name(f"{target.name}.partial")
 
 
 async def import_(store: Store, name: str, on_read: Callable[[int], None]) -> Imported:
@@ -82,19 +89,19 @@ async def import_(store: Store, name: str, on_read: Callable[[int], None]) -> Im
     that of what the store holds. Raises `FileUnusable` at a line that is no document of an export;
     what stands before it is in the store then.
     """
-    putting = _Putting(store)
+    putting, is_begun = _Putting(store), False
     file_tally: Tally | None = None
     async for lines in lines_of(name, on_read):
         for number, line in lines:
             where = f"{name}, line {number}"
             fields = _parsed(line, where)
-            if (number == 1) != (fields == HEADER):
+            if is_begun == (fields == HEADER):
                 raise FileUnusable(f"{where}: this is no export of ingest, or two in one file")
             if file_tally is not None:
                 raise FileUnusable(f"{where}: more behind the last line of an export")
-            if number == 1:
-                continue
-            if "checksum" in fields:
+            if not is_begun:
+                is_begun = True
+            elif "checksum" in fields:
                 file_tally = _tally_in(fields, where)
             else:
                 await putting.add(number, *_row_in(fields, where))
@@ -161,6 +168,13 @@ class _Putting:
         self._batch = []
 
 
+def _target_of(path: Path) -> Path:
+    """What a path names in the end; a pipe or a device would be replaced, so it is refused."""
+    if path.exists() and not path.is_file():
+        raise FileUnusable(f"cannot write {path}: it is no regular file")
+    return path.resolve()
+
+
 def _continued(file: IO[bytes]) -> tuple[_Running, tuple[str, str] | None]:
     """The tally of the whole lines of a partial file, and the last document's collection and id.
 
@@ -168,21 +182,25 @@ def _continued(file: IO[bytes]) -> tuple[_Running, tuple[str, str] | None]:
     """
     running, place, end = _Running(), None, 0
     file.seek(0)
-    for number, line in enumerate(file):
-        if not line.endswith(b"\n"):
-            break
-        fields = _parsed(line, file.name)
-        if number == 0 and fields != HEADER:
-            raise FileUnusable(f"{file.name} is no export that was cut short; move it away")
-        if number and "document" not in fields:
-            break
-        if number:
-            place = fields["collection"], fields["document"]["_id"]
-            running.add(place[0], line)
-        end += len(line)
+    unusable = FileUnusable(f"{file.name} is no export that was cut short; move it away")
+    try:
+        for number, line in enumerate(file):
+            if number == 0 and not HEADER_LINE.startswith(line):
+                raise unusable
+            if not line.endswith(b"\n"):
+                break
+            if number:
+                fields = orjson.loads(line)
+                if "checksum" in fields:
+                    break
+                place = fields["collection"], fields["document"]["_id"]
+                running.add(place[0], line)
+            end += len(line)
+    except (ValueError, KeyError, TypeError):
+        raise unusable from None
     file.truncate(end)
     if not end:
-        file.write(orjson.dumps(HEADER) + b"\n")
+        file.write(HEADER_LINE)
     return running, place
 
 
@@ -212,7 +230,12 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
 
 def _tally_in(fields: Mapping[str, Any], where: str) -> Tally:
     counts, checksum = fields.get("counts"), fields["checksum"]
-    if not isinstance(counts, dict) or not isinstance(checksum, str):
+    if (
+        not isinstance(counts, dict)
+        or {*counts} != {*COLLECTIONS}
+        or not all(type(count) is int for count in counts.values())
+        or not isinstance(checksum, str)
+    ):
         raise FileUnusable(f"{where}: not the last line of an export")
     return Tally(counts, checksum)
 

@@ -5,6 +5,7 @@ must give the very document that was read, its `_id` included.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import orjson
@@ -12,9 +13,11 @@ from pydantic import AwareDatetime, Field
 from pydantic_core import SchemaValidator, ValidationError
 from typing_extensions import TypedDict
 
+from ingest.core.dedupe import RememberedKey
 from ingest.core.records import Event, Snapshot
 from ingest.core.rows import DATE_DISTANCE_MAX_DAYS
 from ingest.core.schema import (
+    VERSION_MAX,
     Calories,
     HeartRate,
     Id,
@@ -24,7 +27,14 @@ from ingest.core.schema import (
     Version,
     validator_of,
 )
-from ingest.core.timestamps import days_between, neighbouring_dates, text_of
+from ingest.core.timestamps import (
+    EARLIEST_MS,
+    MINUTE_MS,
+    days_between,
+    neighbouring_dates,
+    text_of,
+)
+from ingest.core.totals import DailyTotal
 from ingest.stores.documents import (
     EVENTS,
     KEYS,
@@ -43,9 +53,9 @@ from ingest.stores.documents import (
 
 Row = Any  # an event, a snapshot, a total or a key
 Date = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-Instant = Annotated[AwareDatetime, Field(strict=False)]
-Count = Annotated[int, Field(strict=True, ge=0)]
-Whole = Annotated[int, Field(strict=True)]
+Instant = Annotated[AwareDatetime, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=0, le=VERSION_MAX)]
+Whole = Annotated[int, Field(strict=True, ge=-VERSION_MAX, le=VERSION_MAX)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Basis = Literal["snapshots", "events", "mixed"]
 _DATES: Final = ("ts", "timestamp", "updated_at", "created_at")
@@ -93,11 +103,14 @@ class _Chain(TypedDict):
     resets: Count
     glitches: Count
     sources: list[Source]
-    is_settled: bool
+    is_settled: Annotated[bool, Field(strict=True)]
+
+
+_Sums = Annotated[list[Count | Source], Field(min_length=5)]
 
 
 class _DeviceState(TypedDict):
-    hours: dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], list[Whole | Source]]
+    hours: dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], _Sums]
     chain: _Chain | None
 
 
@@ -113,7 +126,7 @@ class _Total(TypedDict):
     events_count: Count
     snapshots_count: Count
     resets: Count
-    revision: Annotated[int, Field(strict=True, ge=1)]
+    revision: Annotated[Count, Field(ge=1)]
     updated_at: Instant
     state: dict[Id, _DeviceState]
 
@@ -152,31 +165,69 @@ def row_of(collection: Any, document: Any) -> Row:
         raise ValueError("collection: unknown")
     try:
         fields = form.validator.validate_json(orjson.dumps(document))
+    except TypeError:
+        raise ValueError("document: nested too deeply") from None
     except ValidationError as error:
         broken = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, broken["loc"][:1])) or "document"
         raise ValueError(f"{field}: {broken['msg']}") from None
-    for name in _DATES:
-        if name in fields:
-            fields[name] = stored_instant(fields[name])
     try:
-        row = form.row_of(fields)
-        is_same = form.document_of(row) == fields
+        instants = {name: stored_instant(fields[name]) for name in _DATES if name in fields}
+        read = {**document, **instants}
+        row = form.row_of(read)
+        is_possible = form.document_of(row) == read and _IS_POSSIBLE[collection](row)
     except (ValueError, TypeError, OverflowError):
-        is_same = False
-    if not is_same or not _has_possible_date(row):
+        is_possible = False
+    if not is_possible:
         raise ValueError("its fields do not belong together, or hold more than 4 decimals")
     return row
 
 
-def _has_possible_date(row: Row) -> bool:
-    """Whether a message could have brought a record this date."""
-    if isinstance(row, Event):
-        return row.date in neighbouring_dates(row.minute)
-    if isinstance(row, Snapshot):
-        utc_date = text_of(row.timestamp_ms, 0)[:10]
-        return abs(days_between(row.date, utc_date)) <= DATE_DISTANCE_MAX_DAYS + 1
-    return True
+def _is_possible_event(event: Event) -> bool:
+    """Whether a message could have brought it; the `_id` has room for 8 digits of minutes."""
+    return (
+        EARLIEST_MS // MINUTE_MS <= event.minute < 10**8
+        and event.date in neighbouring_dates(event.minute)
+        and (event.steps, event.calories_out, event.hr_avg) != (None, None, None)
+    )
 
 
-_OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+def _is_possible_snapshot(snapshot: Snapshot) -> bool:
+    """As `_is_possible_event`; 13 digits of milliseconds."""
+    utc_date = text_of(snapshot.timestamp_ms, 0)[:10]
+    return (
+        EARLIEST_MS <= snapshot.timestamp_ms < 10**13
+        and abs(days_between(snapshot.date, utc_date)) <= DATE_DISTANCE_MAX_DAYS + 1
+    )
+
+
+def _is_possible_total(total: DailyTotal) -> bool:
+    """Whether its date is one, its instant in whole milliseconds and its sources are texts."""
+    hours = [sums for device in total.state.values() for sums in device.hours.values()]
+    return (
+        days_between(total.day.date, total.day.date) == 0
+        and _is_whole_ms(total.updated_at)
+        and all(isinstance(source, str) for sums in hours for source in sums.sources)
+    )
+
+
+def _is_possible_key(key: RememberedKey) -> bool:
+    return _is_whole_ms(key.created_at)
+
+
+def _is_whole_ms(instant: datetime | None) -> bool:
+    return instant is not None and instant.microsecond % 1000 == 0
+
+
+_IS_POSSIBLE: Final[dict[str, Callable[[Row], bool]]] = {
+    EVENTS: _is_possible_event,
+    SNAPSHOTS: _is_possible_snapshot,
+    TOTALS: _is_possible_total,
+    KEYS: _is_possible_key,
+}
+
+
+# Sorted, so that one document is one line: the devices of a total stand in any order.
+_OPTIONS: Final = (
+    orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS
+)

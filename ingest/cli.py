@@ -11,7 +11,7 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 import orjson
 import typer
 
-from ingest.archive import export
+from ingest.archive import export, partial_of
 from ingest.backends import store_to_read, store_to_write
 from ingest.cli_arguments import JsonOption, UserArgument, is_date, say_where_memory_went
 from ingest.cli_db import db
@@ -229,6 +229,7 @@ async def _replay(
             async for delta in all_deltas(summary.users, store, rules_of(settings).snapshots):
                 write_delta(delta_document(delta))
         if outputs.export is not None:
+            partial_of(outputs.export).unlink(missing_ok=True)  # of another replay, killed
             await export(store, outputs.export, lambda _: None)
     return summary, shown, count
 

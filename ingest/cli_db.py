@@ -1,6 +1,7 @@
 """The `ingest db` commands: prepare, check, mend, move and erase what a store holds."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -91,7 +92,9 @@ def import_from(
     json: JsonOption = False,
 ) -> None:
     """Put every document of an export into the store, and compare counts and checksum."""
-    imported = asyncio.run(_import(load_settings(), file))
+    settings = load_settings()
+    say_where_memory_went(settings)
+    imported = asyncio.run(_import(settings, file))
     if json:
         print(orjson.dumps(_imported_document(imported)).decode())
     else:
@@ -108,13 +111,24 @@ def erase(
 ) -> None:
     """Delete all there is of one user: records, totals and keys."""
     settings = load_settings()
-    if not yes and not typer.confirm(f"Delete all there is of {user}?"):
-        raise typer.Exit(1)
+    say_where_memory_went(settings)
+    if not yes:
+        _confirm(f"Delete all there is of {user}?")
     counts = asyncio.run(_erase(settings, user))
     if json:
         print(orjson.dumps(counts).decode())
     else:
         print("erased: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+
+
+def _confirm(question: str) -> None:
+    """Ask on a terminal; exit 2 where there is none, 1 where the answer is no."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        sys.stderr.write("ingest: nothing was erased: no terminal to ask on, so say --yes\n")
+        raise typer.Exit(2)
+    if not typer.confirm(question, err=True):
+        sys.stderr.write("ingest: nothing was erased\n")
+        raise typer.Exit(1)
 
 
 async def _compare(

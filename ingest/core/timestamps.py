@@ -13,7 +13,7 @@ _SECONDS: Final = {f"{second:02}": second * 1000 for second in range(60)}
 _ZONE: Final = re.compile(r"(?:\.(\d+))?(?:([Zz])|([+-])([01]\d|2[0-3]):([0-5]\d))?", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-_EARLIEST_MS: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
+EARLIEST_MS: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
 REMEMBERED_MAX: Final = 65_536  # a month of minutes; about 20 MB
 MINUTE_MS: Final = 60_000
 MINUTES_PER_HOUR: Final = 60
@@ -67,7 +67,7 @@ def instant_of(text: str, field: str) -> Instant:
         raise RecordRefused(Reason.INVALID_TIMESTAMP, field) from None
     if is_naive:
         raise RecordRefused(Reason.NAIVE_TIMESTAMP, field)
-    if ms < _EARLIEST_MS:
+    if ms < EARLIEST_MS:
         raise RecordRefused(Reason.INVALID_TIMESTAMP, field)
     return Instant(ms, date)
 

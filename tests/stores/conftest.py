@@ -3,12 +3,18 @@
 import pytest_asyncio
 
 from ingest.stores.memory import memory_store
+from ingest.stores.mongo import opened_to_write
 from tests.batches import TTL
+from tests.mongodb import connection_to, wanted
 
 
-@pytest_asyncio.fixture(params=["memory"])
+@pytest_asyncio.fixture(params=["memory", "mongodb+pymongo", "mongodb+motor"])
 async def store(request):
     """An empty store that remembers keys for `TTL`."""
-    match request.param:
-        case "memory":
-            yield memory_store(TTL)
+    if request.param == "memory":
+        yield memory_store(TTL)
+        return
+    uri, database = map(request.getfixturevalue, ("mongodb_uri", "mongodb_database"))
+    driver = request.param.partition("+")[2]
+    async with opened_to_write(connection_to(uri, database, driver), wanted(TTL)) as store:
+        yield store

@@ -4,7 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from ingest.core.records import Day, Event, Snapshot
+from ingest.core.records import Day, Event, Kind, Snapshot, event_id, snapshot_id
+from ingest.ports import Scope
 from tests.core.strategies import NOVEMBER_13
 
 EVENT = Event("u1", "phone", "FITBIT", NOVEMBER_13, "2025-11-13", 12, 35_001, 610_001, 0)
@@ -25,7 +26,7 @@ def snapshot(second: int = 0, **changes) -> Snapshot:
 class Events:
     """What the contracts of both kinds of record need of events."""
 
-    row, measure = staticmethod(event), "steps"
+    row, measure, id_of = staticmethod(event), "steps", staticmethod(event_id)
 
     def __init__(self, store):
         self.append, self.correct = store.log.append_events, store.log.correct_events
@@ -34,11 +35,15 @@ class Events:
     async def stored(self, user_id="u1"):
         return [*await self._log.events_between(user_id, 0, 99_999_999)]
 
+    async def scanned(self, scope=Scope()):  # noqa: B008 - a value that cannot change
+        return [row async for page in self._log.scan_events(scope) for row in page]
+
 
 class Snapshots:
     """The same of snapshots."""
 
     row, measure = staticmethod(snapshot), "steps_total"
+    id_of = staticmethod(snapshot_id)
 
     def __init__(self, store):
         self.append, self.correct = store.log.append_snapshots, store.log.correct_snapshots
@@ -46,6 +51,9 @@ class Snapshots:
 
     async def stored(self, user_id="u1"):
         return [*await self._log.snapshots_between(user_id, "0000-00-00", "9999-99-99")]
+
+    async def scanned(self, scope=Scope()):  # noqa: B008 - as above
+        return [row async for page in self._log.scan_snapshots(scope) for row in page]
 
 
 @pytest.fixture(params=[Events, Snapshots], ids=["events", "snapshots"])
@@ -191,7 +199,7 @@ async def test_of_corrections_of_one_record_in_a_call_the_highest_version_stays(
 async def test_correcting_what_is_not_there_stores_nothing(store, log):
     await log.correct([log.row(version=1)])
     assert await log.stored() == []
-    assert [user_id async for user_id in store.log.users()] == []
+    assert await log.scanned() == []
 
 
 async def test_a_corrected_record_is_what_the_next_append_tells_of(log):
@@ -285,11 +293,66 @@ async def test_snapshots_between_are_those_of_both_bounds_by_date_then_time_then
             assert await store.log.snapshots_between("u1", *bounds) == found
 
 
-async def test_users_are_all_that_have_a_record_once_and_in_order(store):
-    await store.log.append_events([event(n, user_id=u) for u in ("u2", "a", "u10") for n in (0, 1)])
-    await store.log.append_snapshots([snapshot(user_id=u) for u in ("u1", "u2", "Z", "u2-")])
-    users = [user_id async for user_id in store.log.users()]
-    assert users == ["Z", "a", "u1", "u10", "u2", "u2-"]
+PREFIXES = ["Z", "a", "u1-", "u1.", "u10", "u1:", "u1@", "u1", "u2-", "u2"]  # as their ids sort
+
+
+async def test_a_scan_gives_every_record_in_the_order_of_the_ids(log):
+    rows = [log.row(n, user_id=user_id) for user_id in PREFIXES for n in (0, 1, 61)]
+    rows.insert(1, log.row(0, user_id="Z", device_id="watch"))
+    await log.append(rows[::-1])
+    assert await log.scanned() == rows
+
+
+async def test_a_scan_of_one_user_gives_no_other_users(log):
+    await log.append([log.row(n, user_id=user_id) for user_id in PREFIXES for n in (0, 1)])
+    for user_id in PREFIXES:
+        own = [log.row(n, user_id=user_id) for n in (0, 1)]
+        assert await log.scanned(Scope(user_id)) == own
+    assert await log.scanned(Scope("u")) == []
+
+
+@pytest.mark.parametrize("user_id", [None, "u10"])
+async def test_a_scan_goes_on_behind_any_id(log, user_id):
+    rows = [log.row(n, user_id=user) for user in ("u1-", "u10", "u1") for n in (0, 1, 61)]
+    await log.append(rows)
+    own = [row for row in rows if user_id in (None, row.user_id)]
+    for place, row in enumerate(own):
+        assert await log.scanned(Scope(user_id, after=log.id_of(row))) == own[place + 1 :]
+
+
+async def test_a_scan_crosses_its_pages_without_losing_or_repeating_a_record(log):
+    rows = [log.row(n) for n in range(10_001)]
+    await log.append(rows)
+    assert await log.scanned() == rows
+
+
+async def test_both_kinds_are_counted(store):
+    assert await store.log.count() == 0
+    await store.log.append_events([event(n) for n in range(3)])
+    await store.log.append_snapshots([snapshot(n) for n in range(2)])
+    assert await store.log.count() == 5
+
+
+async def test_erasing_a_user_takes_both_kinds_and_nobody_elses_and_twice_nothing(store):
+    users = ["u", "u1", "u1-", "u10"]
+    events = [event(n, user_id=user_id) for user_id in users for n in range(3)]
+    snapshots = [snapshot(n, user_id=user_id) for user_id in users for n in range(2)]
+    await store.log.append_events(events)
+    await store.log.append_snapshots(snapshots)
+    assert await store.log.erase("u1") == {Kind.ACTIVITY: 3, Kind.HEALTH: 2}
+    assert await store.log.erase("u1") == {Kind.ACTIVITY: 0, Kind.HEALTH: 0}
+    assert await Events(store).scanned() == sorted_by_id(events, event_id, but="u1")
+    assert await Snapshots(store).scanned() == sorted_by_id(snapshots, snapshot_id, but="u1")
+
+
+async def test_what_was_erased_can_be_appended_anew(log, store):
+    await log.append([log.row()])
+    await store.log.erase("u1")
+    assert await log.append([again(log.row())]) == {}
+
+
+def sorted_by_id(rows, id_of, but):
+    return sorted((row for row in rows if row.user_id != but), key=id_of)
 
 
 async def test_ten_thousand_records_are_appended_in_one_call(log):

@@ -1,13 +1,15 @@
 """What every store's totals and keys keep: compare-and-set, and remembering for as long as said."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.core.dedupe import KeyRef
+from ingest.core.dedupe import KeyRef, RememberedKey
 from ingest.core.deltas import SnapshotRules
 from ingest.core.records import Day
 from ingest.core.totals import NO_CHANGE, Reread, Rules, recompute, repair
+from ingest.ports import Scope
 from tests.batches import TTL
 from tests.stores.test_contract import LONGEST, event, snapshot
 
@@ -179,6 +181,60 @@ async def test_the_totals_of_a_thousand_days_are_saved_and_loaded_in_one_call(st
     assert await store.totals.load(totals) == totals
 
 
+async def test_a_save_against_a_total_that_was_deleted_is_lost(store):
+    for revision in (1, 2):
+        await store.totals.save([total_of(revision=revision)])
+    assert await store.totals.erase("u1") == 1
+    assert await store.totals.save([total_of(revision=3)]) == {DAY}
+    assert await store.totals.load([DAY]) == {}
+    assert await store.totals.save([total_of(revision=1)]) == set()
+
+
+async def test_two_writers_of_one_revision_at_once_one_of_them_loses(store):
+    for revision in range(1, 6):
+        drafts = [total_of(revision=revision, steps=steps) for steps in (1, 2, 3)]
+        lost = await asyncio.gather(*(store.totals.save([draft]) for draft in drafts))
+        assert sorted(map(len, lost)) == [0, 1, 1]
+        winner = drafts[lost.index(set())]
+        assert await store.totals.load([DAY]) == {DAY: winner}
+
+
+async def test_two_writers_of_equal_totals_do_not_both_think_theirs_is_saved(store):
+    """Different records of equal values make equal totals; one of them would be left out."""
+    await store.totals.save([total_of(), total_of(OTHER)])
+    for revision in (2, 3):
+        drafts = [total_of(revision=revision), total_of(OTHER, revision=revision)]
+        assert await store.totals.save(drafts[:1]) == set()
+        assert DAY in await store.totals.save(drafts)
+        assert await store.totals.save(drafts) == {DAY, OTHER}
+
+
+async def test_totals_are_restored_at_their_revision_and_leave_what_is_there(store):
+    await store.totals.save([total_of(DAY)])
+    totals = [total_of(FIRST, revision=7), total_of(DAY, revision=9), total_of(OTHER, revision=2)]
+    assert await store.totals.restore(totals) == {1: total_of(DAY)}
+    assert await store.totals.restore(totals) == {0: totals[0], 1: total_of(DAY), 2: totals[2]}
+    assert await store.totals.save([total_of(FIRST, revision=8)]) == set()
+
+
+async def test_totals_are_scanned_in_the_order_of_their_ids_counted_and_erased(store):
+    days = [
+        Day(user_id, date) for user_id in ("u1-", "u10", "u1") for date in ("2025-01-01", "2026")
+    ]
+    totals = [total_of(day) for day in days]
+    await store.totals.save(totals[::-1])
+    assert await store.totals.count() == 6
+    assert await scanned(store.totals, Scope()) == totals
+    assert await scanned(store.totals, Scope("u10")) == totals[2:4]
+    assert await scanned(store.totals, Scope(after="u10|2025-01-01")) == totals[3:]
+    assert [await store.totals.erase("u1") for _ in range(2)] == [2, 0]
+    assert await scanned(store.totals, Scope()) == totals[:4]
+
+
+async def scanned(port, scope):
+    return [row async for page in port.scan(scope) for row in page]
+
+
 KEY = KeyRef("u1", "k")
 YEARS_AHEAD = NOW.replace(year=2095)  # a database that sweeps by its own clock leaves it alone
 TICK = timedelta(milliseconds=1)
@@ -254,3 +310,24 @@ async def test_a_thousand_keys_are_remembered_and_looked_up_in_one_call(store):
     keys = {KeyRef("u1", f"k{n}"): str(n) for n in range(1_000)}
     await store.keys.remember(keys, YEARS_AHEAD)
     assert await store.keys.fingerprints([*keys], YEARS_AHEAD) == keys
+
+
+async def test_keys_are_restored_as_they_were_and_leave_what_is_there(store):
+    await store.keys.remember({KEY: "a"}, YEARS_AHEAD)
+    there = RememberedKey(KEY, "a", YEARS_AHEAD)
+    keys = [RememberedKey(KEY, "b", YEARS_AHEAD - TICK), RememberedKey(KeyRef("u1", "l"), "c", NOW)]
+    assert await store.keys.restore(keys) == {0: there}
+    assert await store.keys.restore(keys) == {0: there, 1: keys[1]}
+    assert await store.keys.fingerprints([KEY, keys[1].ref], NOW + TTL) == {KEY: "a"}
+
+
+async def test_keys_are_scanned_in_the_order_of_their_ids_counted_and_erased(store):
+    refs = [KeyRef(user_id, key) for user_id in ("u1-", "u1") for key in (" a", "k", "k|2")]
+    await store.keys.remember(dict.fromkeys(refs[::-1], "f"), YEARS_AHEAD)
+    keys = [RememberedKey(ref, "f", YEARS_AHEAD) for ref in refs]
+    assert await store.keys.count() == 6
+    assert await scanned(store.keys, Scope()) == keys
+    assert await scanned(store.keys, Scope("u1-")) == keys[:3]
+    assert await scanned(store.keys, Scope(after="u1-|k")) == keys[2:]
+    assert [await store.keys.erase("u1-") for _ in range(2)] == [3, 0]
+    assert await scanned(store.keys, Scope()) == keys[3:]

@@ -5,6 +5,7 @@ rests on it, so an address that asks for less is refused. Reads see only what a 
 that what was read as already there cannot be rolled back.
 """
 
+import re
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -36,6 +37,8 @@ AUTHENTICATION_FAILED: Final = 18
 DURABLE: Final = WriteConcern("majority", j=True)
 COMMITTED: Final = ReadConcern("majority")
 SERVER_VERSION_MIN: Final = "4.4"
+# What the driver adds behind the cause of an error.
+_DETAILS: Final = re.compile(r", Timeout: | \(configured timeouts|, full error: ")
 # Error codes of MongoDB's error_codes.yml after which the same operation can succeed.
 _TRANSIENT: Final = frozenset(
     {
@@ -107,7 +110,7 @@ def error_of(error: PyMongoError) -> Exception:
     if isinstance(error, ConfigurationError):
         return StoreUnusable(_old_server(str(error)) or f"MongoDB cannot be used: {error}")
     if isinstance(error, ConnectionFailure):
-        cause = str(error).split(", Timeout:")[0].split(" (configured timeouts")[0]
+        cause = _DETAILS.split(str(error), maxsplit=1)[0]
         return StoreUnavailable(f"MongoDB does not answer: {cause}")
     if isinstance(error, OperationFailure):
         return error_of_code(error.code, error.details or {}, is_timeout=error.timeout)

@@ -18,8 +18,9 @@ from ingest.stores.mongo.client import (
 )
 
 WRITES_MAX: Final = 10_000  # documents in a bulk, so that each fits MONGODB_TIMEOUT_SECONDS
+IDS_MAX: Final = 500  # ids in a query
 RANGES_MAX: Final = 200  # ranges of ids in a query
-PAGE_DOCUMENTS: Final = 5_000  # of a scan, or of a deletion
+PAGE_DOCUMENTS: Final = 5_000  # of a scan
 SCANS_MAX: Final = 10  # times that a scan is taken up again at one place
 # What the `_id` says again: not worth reading.
 IN_ID: Final = {"user_id": False, "device_id": False, "ts": False, "timestamp": False}
@@ -93,14 +94,17 @@ class RowCollection(Generic[Row]):
         with translated_errors():
             try:
                 result = await self.collection.bulk_write(writes, ordered=False)
-            except BulkWriteError as error:
-                return _written_but_for(error.details or {})
-            return Written(result.inserted_count + result.matched_count + result.upserted_count, ())
+            except BulkWriteError as error:  # quotes what was written: nothing is raised from here
+                details = error.details or {}
+            else:
+                count = result.inserted_count + result.matched_count + result.upserted_count
+                return Written(count, ())
+        return _written_but_for(details)
 
     async def by_id(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, Row]:
         """The stored rows of these ids; a document needs only its `_id` and `user_id`."""
         found: dict[str, Row] = {}
-        for chunk in slices(documents, WRITES_MAX):
+        for chunk in slices(documents, IDS_MAX):
             ids = {"$in": [document["_id"] for document in chunk]}
             users = {"$in": [*{document["user_id"] for document in chunk}]}
             with translated_errors():
@@ -135,10 +139,11 @@ class RowCollection(Generic[Row]):
         """Delete all of a user, page by page, so that no deletion takes long; how many."""
         count = 0
         async for page in self._pages(Scope(user_id), {"_id": True}):
-            ids = {"$in": [document["_id"] for document in page]}
-            with translated_errors():
-                deleted = await self.collection.delete_many({"user_id": user_id, "_id": ids})
-            count += deleted.deleted_count
+            for chunk in slices(page, IDS_MAX):
+                ids = {"$in": [document["_id"] for document in chunk]}
+                with translated_errors():
+                    deleted = await self.collection.delete_many({"user_id": user_id, "_id": ids})
+                count += deleted.deleted_count
         return count
 
     async def _pages(

@@ -157,8 +157,7 @@ class MongoTotals:
     async def _save(self, totals: Sequence[DailyTotal]) -> set[Day]:
         """One bulk of compare-and-sets; the upsert of a first revision collides with any other.
 
-        The server tells only how many it matched. Where one is missing they are read back: what
-        is stored exactly as it was to be saved is saved, whoever wrote it.
+        The server tells only how many it matched. Where it matched too few, see `_lost_of`.
         """
         documents = self._totals.documents_of_rows(totals)
         swaps = [
@@ -171,11 +170,30 @@ class MongoTotals:
         ]
         written, taken = await self._totals.write(swaps)
         lost = {totals[place].day for place in taken}
-        if written + len(lost) == len(totals):
-            return lost
-        doubted = [total for total in totals if total.revision > 1]
-        stored = await self.load([total.day for total in doubted])
-        return lost | {total.day for total in doubted if stored.get(total.day) != total}
+        failed = len(totals) - written - len(taken)
+        if failed:
+            following = [total for total in totals if total.revision > 1]
+            lost |= _lost_of(following, await self.load([t.day for t in following]), failed)
+        return lost
+
+
+def _lost_of(
+    drafts: Sequence[DailyTotal], stored: Mapping[Day, DailyTotal], failed: int
+) -> set[Day]:
+    """Which of these drafts, of which so many failed, must be taken as lost.
+
+    A draft that is not stored as it is was lost, or saved and then followed by another. One that
+    is may still be another writer's: two that add different records of equal values draft equal
+    totals. So it counts as saved only if the failures are accounted for without it; to take a
+    saved one as lost costs no more than reading its day again.
+    """
+    others = [draft for draft in drafts if stored.get(draft.day) != draft]
+    surely_lost = [
+        draft
+        for draft in others
+        if draft.day not in stored or stored[draft.day].revision <= draft.revision
+    ]
+    return {draft.day for draft in (others if len(surely_lost) == failed else drafts)}
 
 
 class MongoKeys:

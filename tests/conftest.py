@@ -1,0 +1,32 @@
+"""The services that tests share, started once and only if a test asks for them."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pymongo
+import pytest
+
+from tests.mongodb import NAMED, running
+
+_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that any test may use, but none may hurt."""
+    if NAMED:
+        yield NAMED
+        return
+    folder = tmp_path_factory.mktemp("mongodb")
+    with running(folder, "--enable-test-commands") as server:
+        yield server.uri
+
+
+@pytest.fixture
+def mongodb_database(mongodb_uri: str) -> Iterator[str]:
+    """The name of a database of one test's own, dropped behind it."""
+    name = f"ingest_test_{next(_NUMBERS)}"
+    with pymongo.MongoClient(mongodb_uri) as client:
+        client.drop_database(name)
+        yield name
+        client.drop_database(name)
