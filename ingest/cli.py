@@ -13,10 +13,23 @@ import typer
 
 from ingest.archive import export, partial_of
 from ingest.backends import store_to_read, store_to_write
-from ingest.cli_arguments import JsonOption, UserArgument, is_date, say_where_memory_went
+from ingest.cli_arguments import (
+    JsonOption,
+    UserArgument,
+    is_date,
+    is_instant,
+    say_where_memory_went,
+)
 from ingest.cli_db import db
 from ingest.core.documents import Document, delta_document, event_document, total_message
-from ingest.core.timestamps import FIRST_DATE, LAST_DATE, MINUTES_PER_DAY, first_minute
+from ingest.core.timestamps import (
+    FIRST_DATE,
+    FIRST_INSTANT,
+    LAST_DATE,
+    MINUTES_PER_DAY,
+    first_minute,
+    instant_of,
+)
 from ingest.embedded import rules_of
 from ingest.ndjson import size_of, written
 from ingest.ports import Store
@@ -68,6 +81,9 @@ CorrectionsOption = Annotated[float, typer.Option(min=0, max=1, help="Share corr
 MalformedOption = Annotated[float, typer.Option(min=0, max=1, help="Share that is no use.")]
 DayArgument = Annotated[str, typer.Argument(metavar="DATE", callback=is_date)]
 FromOption = Annotated[str, typer.Option("--from", metavar="DATE", callback=is_date)]
+AfterOption = Annotated[
+    str, typer.Option(metavar="TIME", callback=is_instant, help="Only those behind this time.")
+]
 ToOption = Annotated[str, typer.Option("--to", metavar="DATE", callback=is_date)]
 
 
@@ -145,10 +161,16 @@ def show_totals(
 
 
 @app.command("deltas")
-def show_deltas(user: UserArgument, day: DayArgument, json: JsonOption = False) -> None:
+def show_deltas(
+    user: UserArgument,
+    day: DayArgument,
+    after: AfterOption = FIRST_INSTANT,
+    json: JsonOption = False,
+) -> None:
     """Show the snapshots of a user's day, and what each one added."""
     rules = rules_of(load_settings()).snapshots
-    found = _read(lambda store: deltas_between(store.log, user, day, day, rules))
+    after_ms = instant_of(after, "--after").ms
+    found = _read(lambda store: deltas_between(store.log, user, day, day, rules, after_ms=after_ms))
     print_rows([delta_document(delta) for delta in found], DELTAS, is_json=json)
 
 

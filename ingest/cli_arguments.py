@@ -7,7 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from ingest.core.schema import ID_PATTERN
-from ingest.core.timestamps import days_between
+from ingest.core.timestamps import days_between, instant_of
+from ingest.errors import RecordRefused
 from ingest.settings import Settings
 
 _ID: Final = re.compile(ID_PATTERN)
@@ -19,6 +20,15 @@ def is_date(text: str) -> str:
         days_between(text, text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a date YYYY-MM-DD") from None
+    return text
+
+
+def is_instant(text: str) -> str:
+    """The text if it is a time with an offset; a usage error otherwise."""
+    try:
+        instant_of(text, "time")
+    except RecordRefused:
+        raise typer.BadParameter(f"{text!r} is not a time as 2025-11-13T07:30:00+01:00") from None
     return text
 
 

@@ -129,11 +129,21 @@ async def all_deltas(
 
 
 async def deltas_between(
-    log: RecordLog, user_id: str, first: str, last: str, rules: SnapshotRules
+    log: RecordLog,
+    user_id: str,
+    first: str,
+    last: str,
+    rules: SnapshotRules,
+    *,
+    after_ms: int = 0,
 ) -> list[Delta]:
-    """A user's deltas of the dates from `first` to `last`, by device, date, then time."""
+    """A user's deltas of the dates from `first` to `last`, by device, date, then time.
+
+    Those up to `after_ms` are left out, but the first behind it is still compared with them.
+    """
     snapshots = await log.snapshots_between(user_id, first, last)
-    return [delta for chain in _chains(snapshots) for delta in deltas_of(chain, rules)]
+    deltas = [delta for chain in _chains(snapshots) for delta in deltas_of(chain, rules)]
+    return [delta for delta in deltas if delta.snapshot.timestamp_ms > after_ms]
 
 
 def _chains(snapshots: Sequence[Snapshot]) -> Iterator[list[Snapshot]]:

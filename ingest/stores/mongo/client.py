@@ -19,6 +19,7 @@ from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
+    InvalidURI,
     OperationFailure,
     PyMongoError,
 )
@@ -173,11 +174,18 @@ def _client(connection: Connection) -> "AsyncMongoClient[Document]":
                 serverSelectionTimeoutMS=round(connection.timeout_seconds * 1000),
                 appname="ingest",
             )
-    except (PyMongoError, ValueError, TypeError, UserWarning) as error:
-        reason = type(error).__name__ if "@" in connection.uri else str(error)
+    except (PyMongoError, ValueError, TypeError, OSError, UserWarning) as error:
+        reason = _unquoted(error) if "@" in connection.uri else str(error)
         raise SettingsInvalid(f"MONGODB_URI is no address of MongoDB: {reason}") from None
     _check_asks_for_no_less(client)
     return cast("AsyncMongoClient[Document]", client)
+
+
+def _unquoted(error: Exception) -> str:
+    """What is wrong with an address that holds a password, of which an error may quote a part."""
+    if isinstance(error, InvalidURI):
+        return "write mongodb://user:password@host:port/?options, user and password percent-encoded"
+    return "one of its options is wrong, or a file that it names cannot be read"
 
 
 def _client_class(driver: Literal["pymongo", "motor"]) -> Any:
