@@ -29,6 +29,7 @@ from ingest.outcome import Outcome
 from ingest.pipeline import Pipeline
 from ingest.ports import Message
 from ingest.queues.memory import MemoryQueue, MemoryTopics
+from ingest.retries import Patience
 from ingest.stores.memory import memory_store
 
 USERS = 100
@@ -143,7 +144,13 @@ async def _run(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_fill(queue, messages))
         tasks.create_task(
-            drain(queue, pipeline, batch_size_max=batch_size_max, on_outcome=on_outcome)
+            drain(
+                queue,
+                pipeline,
+                batch_size_max=batch_size_max,
+                patience=Patience(timedelta(seconds=1), timedelta()),
+                on_outcome=on_outcome,
+            )
         )
 
 

@@ -24,7 +24,6 @@ from ingest.cli_db import db
 from ingest.core.documents import Document, delta_document, event_document, total_message
 from ingest.core.timestamps import (
     FIRST_DATE,
-    FIRST_INSTANT,
     LAST_DATE,
     MINUTES_PER_DAY,
     first_minute,
@@ -82,7 +81,8 @@ MalformedOption = Annotated[float, typer.Option(min=0, max=1, help="Share that i
 DayArgument = Annotated[str, typer.Argument(metavar="DATE", callback=is_date)]
 FromOption = Annotated[str, typer.Option("--from", metavar="DATE", callback=is_date)]
 AfterOption = Annotated[
-    str, typer.Option(metavar="TIME", callback=is_instant, help="Only those behind this time.")
+    str | None,
+    typer.Option(metavar="TIME", callback=is_instant, help="Only those behind this time."),
 ]
 ToOption = Annotated[str, typer.Option("--to", metavar="DATE", callback=is_date)]
 
@@ -164,12 +164,12 @@ def show_totals(
 def show_deltas(
     user: UserArgument,
     day: DayArgument,
-    after: AfterOption = FIRST_INSTANT,
+    after: AfterOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the snapshots of a user's day, and what each one added."""
     rules = rules_of(load_settings()).snapshots
-    after_ms = instant_of(after, "--after").ms
+    after_ms = 0 if after is None else instant_of(after, "--after").ms
     found = _read(lambda store: deltas_between(store.log, user, day, day, rules, after_ms=after_ms))
     print_rows([delta_document(delta) for delta in found], DELTAS, is_json=json)
 

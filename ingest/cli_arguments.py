@@ -23,10 +23,10 @@ def is_date(text: str) -> str:
     return text
 
 
-def is_instant(text: str) -> str:
-    """The text if it is a time with an offset; a usage error otherwise."""
+def is_instant(text: str | None) -> str | None:
+    """The text if it is a time with an offset, or none is given; a usage error otherwise."""
     try:
-        instant_of(text, "time")
+        instant_of(text or "2000-01-01T00:00:00Z", "time")
     except RecordRefused:
         raise typer.BadParameter(f"{text!r} is not a time as 2025-11-13T07:30:00+01:00") from None
     return text

@@ -12,7 +12,10 @@ Result = TypeVar("Result")
 
 
 class Patience(NamedTuple):
-    """How long to go on: delays double up to `delay_max`, with jitter; no timeout is for ever."""
+    """How long to go on: delays double up to `delay_max`, with jitter.
+
+    A timeout of zero is a single attempt, none goes on for ever.
+    """
 
     delay_max: timedelta
     timeout: timedelta | None
@@ -23,6 +26,8 @@ async def until_done(run: Callable[[], Awaitable[Result]], patience: Patience) -
 
     Raises the last `BatchRetryable` after the timeout, and whatever else `run` raises at once.
     """
+    if patience.timeout == timedelta():
+        return await run()
     attempts = stamina.retry_context(
         on=BatchRetryable,
         attempts=None,

@@ -1,6 +1,7 @@
 """The in-process queue: bounded, in order, and nothing leaves it unacknowledged."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
@@ -12,12 +13,14 @@ from ingest.embedded import drain
 from ingest.errors import BatchRetryable, Reason
 from ingest.ports import DeadLetter, Message
 from ingest.queues.memory import BATCH_BYTES_MAX, MemoryQueue, MemoryTopics
+from ingest.retries import Patience
 from ingest.stores.memory import memory_store
 from tests.batches import TTL, assert_right, batch, counts_of, pipeline_on, sent
 from tests.fakes import Failure, Mode, RecordingPublisher, through
 from tests.test_pipeline import event
 
 DEADLINE_SECONDS = 10
+AT_ONCE = Patience(timedelta(seconds=1), timedelta())  # a batch that raises is not tried again
 
 
 class PromptQueue(MemoryQueue):
@@ -230,7 +233,13 @@ async def test_draining_runs_and_acknowledges_every_batch_in_order(started):
         await queue.close()
 
     started(produce())
-    await drain(queue, pipeline_on(store, publisher), batch_size_max=2, on_outcome=outcomes.append)
+    await drain(
+        queue,
+        pipeline_on(store, publisher),
+        batch_size_max=2,
+        patience=AT_ONCE,
+        on_outcome=outcomes.append,
+    )
     assert sum(outcome.accepted for outcome in outcomes) == 5
     assert max(outcome.messages for outcome in outcomes) <= 2
     assert len(queue) == 0
@@ -244,9 +253,9 @@ async def test_a_batch_that_failed_stays_in_the_queue_and_is_drained_again():
     pipeline = pipeline_on(*through(store, publisher, Failure({4: Mode.AFTER})))
     outcomes = []
     with pytest.raises(BatchRetryable):
-        await drain(queue, pipeline, batch_size_max=9, on_outcome=outcomes.append)
+        await drain(queue, pipeline, batch_size_max=9, patience=AT_ONCE, on_outcome=outcomes.append)
     assert (len(queue), outcomes) == (2, [])
-    await drain(queue, pipeline, batch_size_max=9, on_outcome=outcomes.append)
+    await drain(queue, pipeline, batch_size_max=9, patience=AT_ONCE, on_outcome=outcomes.append)
     assert (len(queue), counts_of(outcomes[0])) == (0, {"duplicates": 2})
     await assert_right(store, publisher)
 

@@ -16,11 +16,12 @@ import pytest
 
 from ingest.core.records import Day
 from ingest.core.totals import DailyTotal
-from ingest.embedded import pipeline_of, rules_of, store_of
+from ingest.embedded import pipeline_of, rules_of
 from ingest.ports import Message
 from ingest.queues.memory import MemoryTopics
 from ingest.replay import Summary, all_deltas, replay, totals_of
 from ingest.settings import Settings
+from ingest.stores.memory import memory_store
 
 DEFAULTS = Settings.model_construct()  # whatever the environment says
 FOLDER = Path(__file__).parent.parent / "examples" / "fitbit"
@@ -76,7 +77,7 @@ def lines_of(name: str) -> Sequence[bytes]:
 
 
 async def replayed(*files: str) -> Replayed:
-    store = store_of(DEFAULTS)
+    store = memory_store(DEFAULTS.idempotency_ttl)
     summary = await replay(
         files,
         store,
@@ -84,9 +85,9 @@ async def replayed(*files: str) -> Replayed:
         write_dead_letter=lambda letter: pytest.fail(f"refused: {letter['reason']}"),
         on_read=lambda _: None,
     )
-    totals = {total.day: sum_of(total) async for total in totals_of(store)}
+    totals = {total.day: sum_of(total) async for total in totals_of(summary.users, store)}
     deltas = dict[Day, Sum]()
-    async for delta in all_deltas(store, rules_of(DEFAULTS).snapshots):
+    async for delta in all_deltas(summary.users, store, rules_of(DEFAULTS).snapshots):
         day = Day(delta.snapshot.user_id, delta.snapshot.date)
         steps, calories_out = deltas.get(day, (0, Decimal()))
         added = Decimal(delta.calories_out).scaleb(-4)
@@ -164,10 +165,11 @@ async def test_late_minutes_in_between_in_any_order_change_the_same_days(
 async def test_one_message_at_a_time_and_backwards_gives_the_same_days() -> None:
     """Batches of one, the late minutes first: nothing is in order, and hardly anything cached."""
     settings = DEFAULTS.model_copy(update={"day_cache_size": 1})
-    store = store_of(settings)
+    store = memory_store(settings.idempotency_ttl)
     pipeline = pipeline_of(store, MemoryTopics(lambda _: pytest.fail("refused")), settings)
     lines = [*lines_of(LATE), *reversed(lines_of(SNAPSHOTS)), *reversed(lines_of(MINUTES))]
     for number, line in enumerate(lines, 1):
         await pipeline.run([Message(line, None, "f", 0, number)])
-    found = {total.day: sum_of(total) async for total in totals_of(store)}
+    users = {day.user_id for day in expected_with_late_minutes()}
+    found = {total.day: sum_of(total) async for total in totals_of(users, store)}
     assert found == expected_with_late_minutes()

@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from ingest.core.merge import DeviceMerge
 from ingest.embedded import rules_of
@@ -15,6 +15,15 @@ from ingest.settings import Settings, load_settings
 DAY = timedelta(days=1)
 DEFAULTS = {
     "REPOSITORY_BACKEND": "inmemory",
+    "MONGODB_URI": SecretStr("mongodb://127.0.0.1:27017"),
+    "MONGODB_DATABASE": "ingest",
+    "MONGODB_DRIVER": "pymongo",
+    "MONGODB_MAX_POOL_SIZE": 50,
+    "MONGODB_MIN_POOL_SIZE": 10,
+    "MONGODB_TIMEOUT_SECONDS": 10,
+    "RETENTION": None,
+    "RETRY_DELAY_MAX": timedelta(seconds=10),
+    "RETRY_TIMEOUT": timedelta(minutes=2),
     "BATCH_SIZE_MAX": 1000,
     "DAY_CACHE_SIZE": 50_000,
     "FUTURE_SKEW_MAX": DAY,
@@ -34,6 +43,15 @@ DURATIONS = [
 ]
 BAD = {
     "REPOSITORY_BACKEND": ["mongo", "INMEMORY", "inmemory,mongodb"],
+    "MONGODB_URI": ["mongodb://${NOT_SET}@host", "${NOT_SET_EITHER}"],
+    "MONGODB_DATABASE": ["a.b", "a b", "a/b", "$a", "a" * 64],
+    "MONGODB_DRIVER": ["Motor", "mongoengine"],
+    "MONGODB_MAX_POOL_SIZE": ["0", "-1", "many", "10001"],
+    "MONGODB_MIN_POOL_SIZE": ["-1", "1.5", "10001"],
+    "MONGODB_TIMEOUT_SECONDS": ["0", "-1", "soon", "nan", "inf", "3601"],
+    "RETENTION": ["0", "13d", "-1", "for ever"],
+    "RETRY_DELAY_MAX": ["0", "-1s", "soon"],
+    "RETRY_TIMEOUT": ["-1", "never"],
     "BATCH_SIZE_MAX": ["0", "-1", "100001", "1.5", "many", "1e3", "0x10"],
     "DAY_CACHE_SIZE": ["0", "-1", "1.5", "many", "none"],
     "FUTURE_SKEW_MAX": ["-1h", "1w", "1.5h", "h", "24 hours", "1h30m", "P1D", "inf", "999999999d"],
@@ -149,3 +167,43 @@ def test_unknown_variables_are_ignored(environment: pytest.MonkeyPatch) -> None:
 
 def test_the_environment_is_read_each_time(environment: pytest.MonkeyPatch) -> None:
     assert [setting(environment, "BATCH_SIZE_MAX", value) for value in ("5", "6")] == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("mongodb://h:1/?tls=true", "mongodb://h:1/?tls=true"),
+        ("mongodb://${MONGODB_USER}:${MONGODB_PASSWORD}@h", "mongodb://an%40n:p%3A%2F%40%C3%A9@h"),
+        ("mongodb://${HOSTS}/?replicaSet=r", "mongodb://a:1,b:2/?replicaSet=r"),
+        ("mongodb://${MONGODB_USER}:x@${HOSTS}/", "mongodb://an%40n:x@a:1,b:2/"),
+        ("mongodb://h/$USER", "mongodb://h/$USER"),
+    ],
+)
+def test_variables_in_the_address_are_expanded_and_escaped_where_they_are_credentials(
+    environment: pytest.MonkeyPatch, uri: str, wanted: str
+) -> None:
+    for name, value in {
+        "MONGODB_USER": "an@n",
+        "MONGODB_PASSWORD": "p:/@é",
+        "HOSTS": "a:1,b:2",
+    }.items():
+        environment.setenv(name, value)
+    found = setting(environment, "MONGODB_URI", uri)
+    assert isinstance(found, SecretStr)
+    assert found.get_secret_value() == wanted
+
+
+def test_the_address_is_never_shown(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MONGODB_URI", "mongodb://ann:secret@${NOT_SET}/")
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert "NOT_SET" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    environment.setenv("NOT_SET", "h")
+    assert "secret" not in repr(load_settings())
+
+
+def test_the_smaller_pool_size_is_not_the_larger(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MONGODB_MAX_POOL_SIZE", "9")
+    with pytest.raises(SettingsInvalid, match=r"^MONGODB_MIN_POOL_SIZE must be at most [^\n]+\Z"):
+        load_settings()

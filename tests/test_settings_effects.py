@@ -9,12 +9,15 @@ import pytest
 
 from ingest.core.documents import total_message
 from ingest.core.timestamps import MINUTE_MS, text_of
-from ingest.embedded import drain, pipeline_of, rules_of, store_of
+from ingest.embedded import drain, patience_of, pipeline_of, rules_of
+from ingest.errors import StoreUnavailable
 from ingest.outcome import Outcome
 from ingest.ports import Message, Store
 from ingest.queues.memory import MemoryQueue, MemoryTopics
 from ingest.replay import Summary, all_deltas, replay, totals_of
+from ingest.retries import until_done
 from ingest.settings import Settings, load_settings
+from ingest.stores.memory import memory_store
 from tests.lines import DATE, event, events, snapshot, snapshots
 
 PHONE = events(event(0, 100, calories_out=1), device_id="phone", source="APPLE_HEALTH")
@@ -33,7 +36,7 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
 
 async def replayed(path: Path, settings: Settings, *lines: bytes) -> tuple[Store, Summary]:
     path.write_bytes(b"".join(lines))  # noqa: ASYNC240 - a small file of a test
-    store = store_of(settings)
+    store = memory_store(settings.idempotency_ttl)
     summary = await replay(
         [str(path)], store, settings, write_dead_letter=lambda _: None, on_read=lambda _: None
     )
@@ -42,8 +45,8 @@ async def replayed(path: Path, settings: Settings, *lines: bytes) -> tuple[Store
 
 async def total_of(path: Path, settings: Settings, *lines: bytes) -> tuple[int, float]:
     """Steps and calories of the only day there is."""
-    store, _ = await replayed(path, settings, *lines)
-    (total,) = [total_message(total) async for total in totals_of(store)]
+    store, summary = await replayed(path, settings, *lines)
+    (total,) = [total_message(total) async for total in totals_of(summary.users, store)]
     assert total["date"] == DATE
     return total["steps"], total["calories_out"]
 
@@ -53,8 +56,16 @@ async def batches_of(settings: Settings, *lines: bytes) -> Sequence[Outcome]:
     queue, outcomes = MemoryQueue(), list[Outcome]()
     await queue.put([Message(line, None, "f", 0, n) for n, line in enumerate(lines, 1)])
     await queue.close()
-    pipeline = pipeline_of(store_of(settings), MemoryTopics(lambda _: None), settings)
-    await drain(queue, pipeline, batch_size_max=settings.batch_size_max, on_outcome=outcomes.append)
+    pipeline = pipeline_of(
+        memory_store(settings.idempotency_ttl), MemoryTopics(lambda _: None), settings
+    )
+    await drain(
+        queue,
+        pipeline,
+        batch_size_max=settings.batch_size_max,
+        patience=patience_of(settings),
+        on_outcome=outcomes.append,
+    )
     return outcomes
 
 
@@ -88,8 +99,9 @@ async def test_reset_tolerance_tells_a_restart_from_an_adjustment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tolerance: str, kind: str, steps: int
 ) -> None:
     settings = settings_of(monkeypatch, RESET_TOLERANCE=tolerance)
-    store, _ = await replayed(tmp_path / "f", settings, FALLING)
-    deltas = [delta async for delta in all_deltas(store, rules_of(settings).snapshots)]
+    store, summary = await replayed(tmp_path / "f", settings, FALLING)
+    rules = rules_of(settings).snapshots
+    deltas = [delta async for delta in all_deltas(summary.users, store, rules)]
     assert [delta.kind for delta in deltas] == ["bootstrap", kind]
     assert (await total_of(tmp_path / "f", settings, FALLING))[0] == steps
 
@@ -132,8 +144,8 @@ async def test_a_replay_takes_batches_of_batch_size_max(
     revisions: list[Any] = []
     for size in ("4", "12"):
         settings = settings_of(monkeypatch, BATCH_SIZE_MAX=size)
-        store, _ = await replayed(tmp_path / "f", settings, *lines)
-        revisions += [total.revision async for total in totals_of(store)]
+        store, summary = await replayed(tmp_path / "f", settings, *lines)
+        revisions += [total.revision async for total in totals_of(summary.users, store)]
     assert revisions == [3, 1]
 
 
@@ -159,3 +171,50 @@ async def test_idempotency_ttl_is_how_long_a_key_is_remembered(
     _, summary = await replayed(tmp_path / "f", settings, *lines)
     assert getattr(summary, verdict) == {"conflicts": 1, "accepted": 2}[verdict]
     assert summary.accepted + summary.conflicts == 2
+
+
+@pytest.mark.parametrize(("retention", "accepted"), [("", 1), ("60d", 1), ("36d", 0), ("30d", 0)])
+async def test_retention_refuses_what_the_store_is_about_to_delete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retention: str, accepted: int
+) -> None:
+    """A week early, so that no day is worked on while a part of it is already gone."""
+    thirty_days_ago = datetime.now(UTC) - timedelta(days=30)
+    ts = text_of(int(thirty_days_ago.timestamp()) // 60 * MINUTE_MS, 0)
+    settings = settings_of(monkeypatch, RETENTION=retention)
+    _, summary = await replayed(tmp_path / "f", settings, events({"ts": ts, "steps": 1}))
+    assert (summary.accepted, summary.rejected) == (accepted, 1 - accepted)
+    assert {*summary.reasons} == ({"INVALID_TIMESTAMP"} if not accepted else set())
+
+
+class Away:
+    """A pipeline whose store is away for some runs."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs, self.left = 0, runs
+
+    async def run(self, batch: Sequence[Message]) -> int:
+        self.runs += 1
+        if self.left:
+            self.left -= 1
+            raise StoreUnavailable("away")
+        return len(batch)
+
+
+@pytest.mark.parametrize("longest", ["1m", "0"])
+async def test_retry_timeout_is_how_long_a_command_waits_for_its_store(
+    monkeypatch: pytest.MonkeyPatch, longest: str
+) -> None:
+    settings = settings_of(monkeypatch, RETRY_TIMEOUT=longest, RETRY_DELAY_MAX="1")
+    pipeline = Away(runs=2)
+    running = until_done(lambda: pipeline.run([]), patience_of(settings))
+    if longest == "0":
+        with pytest.raises(StoreUnavailable):
+            await running
+    else:
+        assert await running == 0
+    assert pipeline.runs == (1 if longest == "0" else 3)
+
+
+def test_retry_delay_max_is_the_longest_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(monkeypatch, RETRY_DELAY_MAX="7s")
+    assert patience_of(settings).delay_max == timedelta(seconds=7)

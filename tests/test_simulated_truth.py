@@ -18,7 +18,7 @@ from ingest.core.merge import DeviceMerge
 from ingest.core.totals import Rules
 from ingest.outcome import Outcome
 from ingest.pipeline import Pipeline
-from ingest.ports import Message, Store
+from ingest.ports import Message, Scope, Store
 from ingest.queues.memory import MemoryTopics
 from ingest.replay import totals_of
 from ingest.simulation import Plan, messages, truth
@@ -79,7 +79,9 @@ class Replayed:
         ]
 
     async def stored(self) -> list[list[tuple[str, Any]]]:
-        return [fields_of(total_message(total)) async for total in totals_of(self.store)]
+        pages = self.store.totals.scan(Scope())
+        users = {total.day.user_id async for page in pages for total in page}
+        return [fields_of(total_message(total)) async for total in totals_of(users, self.store)]
 
     def published(self) -> Iterator[list[tuple[str, Any]]]:
         for _, total in sorted(self.topics.totals.items()):

@@ -1,7 +1,7 @@
 """RFC 3339 text to instants and civil dates; a time without an offset is refused, never guessed."""
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -13,8 +13,7 @@ _SECONDS: Final = {f"{second:02}": second * 1000 for second in range(60)}
 _ZONE: Final = re.compile(r"(?:\.(\d+))?(?:([Zz])|([+-])([01]\d|2[0-3]):([0-5]\d))?", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-FIRST_INSTANT: Final = "2000-01-01T00:00:00Z"
-EARLIEST_MS: Final = int(datetime.fromisoformat(FIRST_INSTANT).timestamp()) * 1000
+EARLIEST_MS: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
 REMEMBERED_MAX: Final = 65_536  # a month of minutes; about 20 MB
 MINUTE_MS: Final = 60_000
 MINUTES_PER_HOUR: Final = 60

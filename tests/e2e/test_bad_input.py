@@ -15,6 +15,15 @@ ZIPPED = gzip.compress(GOOD * 100)
 BROKEN_CHECKSUM = ZIPPED[:-8] + b"\0" * 8
 BAD_SETTINGS = [
     ("REPOSITORY_BACKEND", "mongo"),
+    ("MONGODB_URI", "mongodb://${NOT_SET}"),
+    ("MONGODB_DATABASE", "a b"),
+    ("MONGODB_DRIVER", "mongoengine"),
+    ("MONGODB_MAX_POOL_SIZE", "0"),
+    ("MONGODB_MIN_POOL_SIZE", "51"),
+    ("MONGODB_TIMEOUT_SECONDS", "0"),
+    ("RETENTION", "13d"),
+    ("RETRY_DELAY_MAX", "0"),
+    ("RETRY_TIMEOUT", "-1"),
     ("BATCH_SIZE_MAX", "0"),
     ("DAY_CACHE_SIZE", "0"),
     ("FUTURE_SKEW_MAX", "-1h"),
