@@ -126,7 +126,9 @@ def _confirm(question: str) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         sys.stderr.write("ingest: nothing was erased: no terminal to ask on, so say --yes\n")
         raise typer.Exit(2)
-    if not typer.confirm(question, err=True):
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         sys.stderr.write("ingest: nothing was erased\n")
         raise typer.Exit(1)
 

@@ -50,7 +50,7 @@ class SettingsInvalid(Exception):  # noqa: N818 - as above
     """The environment holds a value this program does not start on; the text is one clear line."""
 
 
-class StoreUnusable(Exception):  # noqa: N818 - as above
+class StoreUnusable(WorkerStopped):
     """The store is there, but not for this program; the text is one line that says what to do."""
 
 

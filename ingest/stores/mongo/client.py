@@ -146,7 +146,7 @@ def error_of_code(
         return StoreUnusable("this MongoDB keeps no journal, so no write can be made durable")
     if is_timeout or code in _TRANSIENT or _is_labelled(details):
         return StoreUnavailable(f"MongoDB could not do it now: {name}")
-    return WorkerStopped(f"MongoDB refused an operation: {name}")
+    return StoreUnusable(f"MongoDB refused an operation, its log says why: {name}")
 
 
 def _is_labelled(details: Mapping[str, Any]) -> bool:
@@ -183,7 +183,7 @@ def _client(connection: Connection) -> "AsyncMongoClient[Document]":
 
 def _unquoted(error: Exception) -> str:
     """What is wrong with an address that holds a password, of which an error may quote a part."""
-    if isinstance(error, InvalidURI):
+    if isinstance(error, InvalidURI | ValueError):  # which of the two, depends on where it breaks
         return "write mongodb://user:password@host:port/?options, user and password percent-encoded"
     return "one of its options is wrong, or a file that it names cannot be read"
 

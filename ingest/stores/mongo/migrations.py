@@ -79,6 +79,7 @@ async def state_of(database: Database) -> State:
     with translated_errors():
         listed = await documents_of(database.list_collections())
         collections = {c["name"]: c for c in listed if c["name"] in (*COLLECTIONS, MIGRATIONS)}
+        views = [name for name, c in collections.items() if c["type"] != "collection"]
         applied = await documents_of(database[MIGRATIONS].find())
         samples = {
             name: await documents_of(database[name].find(limit=1))
@@ -88,15 +89,11 @@ async def state_of(database: Database) -> State:
         ttls = {
             name: _ttl_in(await documents_of(database[name].list_indexes()), field)
             for name, field in {**RETAINED_BY, KEYS: "created_at"}.items()
-            if name in collections
+            if name in collections and name not in views
         }
     ours = [m["_id"] for m in applied if type(m["_id"]) is int and "applied_at" in m]
-    foreign = [MIGRATIONS] if len(ours) < len(applied) else []
-    foreign += [
-        name
-        for name, found in samples.items()
-        if collections[name]["type"] != "collection" or not _are_ours(name, found)
-    ]
+    foreign = views + ([MIGRATIONS] if len(ours) < len(applied) else [])
+    foreign += [name for name, found in samples.items() if not _are_ours(name, found)]
     version = max(ours, default=None)
     return State(database.name, version, collections, ttls, foreign)
 
@@ -185,7 +182,7 @@ def _ttl_steps(name: str, field: str, before: float | None, after: float | None)
         text = f"create the index {index} of {name}: delete after {after:g} s"
         return [Step(text, {"createIndexes": name, "indexes": [spec]})]
     if after is None:
-        return [Step(f"drop the index {index} of {name}", {"dropIndexes": name, "index": index})]
+        return [Step(f"drop the index {index} of {name}", {"dropIndexes": name, "index": {field: 1}})]
     change = {"keyPattern": {field: 1}, "expireAfterSeconds": after}
     text = f"change the index {index} of {name}: delete after {after:g} s, not {before:g} s"
     return [Step(text, {"collMod": name, "index": change})]

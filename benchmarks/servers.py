@@ -1,0 +1,106 @@
+"""The server that the benchmarks of the store on MongoDB run against.
+
+`INGEST_TEST_MONGODB_URI` names a mongod. Otherwise SecantusDB, which the tests use, is started on
+the loopback in a temporary folder, as a process of its own: its CPU time is not ours, and its
+speed says nothing of MongoDB.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from ingest.stores.mongo import Connection
+
+PROGRAM = Path(sys.executable).with_name("secantusd-py")
+DEADLINE_SECONDS = 60
+
+
+class Server(NamedTuple):
+    """Where a server is, what it calls itself, and whether its own speed may be quoted."""
+
+    uri: str
+    name: str
+    is_mongod: bool
+
+    @property
+    def label(self) -> str:
+        """The server as the output names it."""
+        if self.is_mongod:
+            return self.name
+        return f"{self.name}, a test server: wall-clock says nothing of MongoDB"
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """The named server, or one of our own for as long as the block runs."""
+    if named := os.environ.get("INGEST_TEST_MONGODB_URI"):
+        yield _at(named)
+        return
+    if not PROGRAM.exists():
+        raise SystemExit("set INGEST_TEST_MONGODB_URI, or: pip install -e '.[dev]'")
+    port = _free_port()
+    uri = f"mongodb://127.0.0.1:{port}"
+    # A folder's last files may still be written while it is deleted; it is a temporary one.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "ERROR"]
+        process = subprocess.Popen(  # noqa: S603 - our own
+            [str(PROGRAM), *options, "--storage-path", folder],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for(uri, process)
+            yield _at(uri)
+        finally:
+            _stop(process)
+
+
+def connection_to(
+    server: Server, database: str, driver: Literal["pymongo", "motor"] = "pymongo"
+) -> Connection:
+    """A connection with time for a slow server."""
+    return Connection(server.uri, database, driver, min_pool_size=0, timeout_seconds=300)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(uri: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    with pymongo.MongoClient(uri, serverSelectionTimeoutMS=200) as client:
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(PyMongoError):
+                client.admin.command("hello")
+                return
+    raise SystemExit("SecantusDB does not answer")
+
+
+def _at(uri: str) -> Server:
+    with pymongo.MongoClient(uri) as client:
+        told = client.admin.command("buildInfo")
+    if own := told.get("secantusVersion"):
+        return Server(uri, f"SecantusDB {own}", is_mongod=False)
+    return Server(uri, f"MongoDB {told['version']}", is_mongod=True)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(DEADLINE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
