@@ -217,7 +217,8 @@ def main() -> None:
             for connection in connections:
                 _print_inserts(connection, options.rounds)
         finally:
-            asyncio.run(drop(connections[0]))
+            if running.is_mongod:  # a server of our own ends with its folder
+                asyncio.run(drop(connections[0]))
 
 
 def _print_memory(connection: Connection, records: int) -> None:

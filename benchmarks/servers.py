@@ -6,6 +6,7 @@ speed says nothing of MongoDB.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -42,12 +43,16 @@ class Server(NamedTuple):
 
 @contextmanager
 def server() -> Iterator[Server]:
-    """The named server, or one of our own for as long as the block runs."""
+    """The named server, or one of our own for as long as the block runs.
+
+    From then on SIGTERM ends this process by SystemExit, so that a server of our own ends too.
+    """
     if named := os.environ.get("INGEST_TEST_MONGODB_URI"):
         yield _at(named)
         return
     if not PROGRAM.exists():
         raise SystemExit("set INGEST_TEST_MONGODB_URI, or: pip install -e '.[dev]'")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     port = _free_port()
     uri = f"mongodb://127.0.0.1:{port}"
     # A folder's last files may still be written while it is deleted; it is a temporary one.

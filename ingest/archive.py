@@ -70,6 +70,8 @@ async def export(store: Store, path: Path, on_documents: Callable[[int], None]) 
                     file.writelines(lines)
                     on_documents(len(rows))
             file.write(orjson.dumps(running.tally._asdict()) + b"\n")
+        if _tally_on_disk(partial) != running.tally:
+            raise FileUnusable(f"{path}: what was written does not read back the same")
         partial.replace(target)
     except OSError as error:
         raise FileUnusable(f"cannot write {path}: {error.strerror}") from error
@@ -166,6 +168,17 @@ class _Putting:
             if place in stored:
                 self.running.add(self._collection, line_of(self._collection, stored[place]))
         self._batch = []
+
+
+def _tally_on_disk(path: Path) -> Tally:
+    """What a complete file really holds, its first and last line apart."""
+    running = _Running()
+    with path.open("rb") as file:
+        for line in file:
+            fields = orjson.loads(line)
+            if "document" in fields:
+                running.add(fields["collection"], line)
+    return running.tally
 
 
 def _target_of(path: Path) -> Path:

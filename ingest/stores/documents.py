@@ -42,21 +42,24 @@ _new: Final = tuple.__new__
 
 def event_documents(events: Iterable[Event]) -> list[Document]:
     """The documents of `activity_events`."""
-    return [
-        {
-            "_id": f"{user_id}|{minute:08d}|{device_id}",
-            "user_id": user_id,
-            "device_id": device_id,
-            "source": source,
-            "ts": _minute_at(minute),
-            "date": date,
-            "steps": steps,
-            "calories_out": None if calories_out is None else calories_out / SCALE,
-            "hr_avg": None if hr_avg is None else hr_avg / SCALE,
-            "version": version,
-        }
-        for user_id, device_id, source, minute, date, steps, calories_out, hr_avg, version in events
-    ]
+    documents = []
+    for user_id, device_id, source, minute, date, steps, calories_out, hr_avg, version in events:
+        in_id, ts = _minute_at(minute)
+        documents.append(
+            {
+                "_id": user_id + in_id + device_id,
+                "user_id": user_id,
+                "device_id": device_id,
+                "source": source,
+                "ts": ts,
+                "date": date,
+                "steps": steps,
+                "calories_out": None if calories_out is None else calories_out / SCALE,
+                "hr_avg": None if hr_avg is None else hr_avg / SCALE,
+                "version": version,
+            }
+        )
+    return documents
 
 
 def event_of(document: Mapping[str, Any]) -> Event:
@@ -214,6 +217,6 @@ def stored_instant(instant: datetime) -> datetime:
 
 
 @lru_cache(maxsize=REMEMBERED_MAX)
-def _minute_at(minute: int) -> datetime:
-    """The instant of an epoch minute; users share their minutes."""
-    return _EPOCH + timedelta(minutes=minute)
+def _minute_at(minute: int) -> tuple[str, datetime]:
+    """An epoch minute as an `_id` holds it, and its instant; users share their minutes."""
+    return f"|{minute:08d}|", _EPOCH + timedelta(minutes=minute)

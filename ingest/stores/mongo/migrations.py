@@ -182,7 +182,8 @@ def _ttl_steps(name: str, field: str, before: float | None, after: float | None)
         text = f"create the index {index} of {name}: delete after {after:g} s"
         return [Step(text, {"createIndexes": name, "indexes": [spec]})]
     if after is None:
-        return [Step(f"drop the index {index} of {name}", {"dropIndexes": name, "index": {field: 1}})]
+        dropping = {"dropIndexes": name, "index": {field: 1}}
+        return [Step(f"drop the index {index} of {name}", dropping)]
     change = {"keyPattern": {field: 1}, "expireAfterSeconds": after}
     text = f"change the index {index} of {name}: delete after {after:g} s, not {before:g} s"
     return [Step(text, {"collMod": name, "index": change})]
