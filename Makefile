@@ -24,8 +24,9 @@ check: $(DONE)  ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DONE)  ## what a record costs, against pydantic alone
+bench: $(DONE)  ## what a record costs, in memory and on MongoDB, against the least it can
 	$(BIN)/python -m benchmarks.core
+	$(BIN)/python -m benchmarks.mongo
 
 $(DONE): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

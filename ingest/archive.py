@@ -170,14 +170,17 @@ class _Putting:
         self._batch = []
 
 
-def _tally_on_disk(path: Path) -> Tally:
-    """What a complete file really holds, its first and last line apart."""
+def _tally_on_disk(path: Path) -> Tally | None:
+    """What a complete file really holds, its first and last line apart; None if it is broken."""
     running = _Running()
     with path.open("rb") as file:
         for line in file:
-            fields = orjson.loads(line)
-            if "document" in fields:
-                running.add(fields["collection"], line)
+            try:
+                fields = orjson.loads(line)
+                if fields != HEADER and "checksum" not in fields:
+                    running.add(fields["collection"], line)
+            except (ValueError, KeyError, TypeError):
+                return None
     return running.tally
 
 
@@ -206,7 +209,9 @@ def _continued(file: IO[bytes]) -> tuple[_Running, tuple[str, str] | None]:
                 fields = orjson.loads(line)
                 if "checksum" in fields:
                     break
-                place = fields["collection"], fields["document"]["_id"]
+                before, place = place, (fields["collection"], fields["document"]["_id"])
+                if before is not None and _order_of(place) <= _order_of(before):
+                    raise unusable  # two exports wrote it at once
                 running.add(place[0], line)
             end += len(line)
     except (ValueError, KeyError, TypeError):
@@ -215,6 +220,11 @@ def _continued(file: IO[bytes]) -> tuple[_Running, tuple[str, str] | None]:
     if not end:
         file.write(HEADER_LINE)
     return running, place
+
+
+def _order_of(place: tuple[str, str]) -> tuple[int, str]:
+    collection, document_id = place
+    return COLLECTIONS.index(collection), document_id
 
 
 def _scans_from(

@@ -92,6 +92,8 @@ LINE = b'{"collection":"activity_events","document":{"_id":"u1|29383201|phone"}}
         HEADER_LINE + b"[]\n",
         HEADER_LINE + b"{}\n",
         HEADER_LINE + LINE + HEADER_LINE,
+        HEADER_LINE + LINE + LINE,
+        HEADER_LINE + LINE.replace(b"|29383201|", b"|29383202|") + LINE,
         HEADER_LINE + LINE.replace(b"activity_events", b"sleep"),
         HEADER_LINE + LINE.replace(b"_id", b"id"),
     ],
@@ -105,6 +107,22 @@ async def test_a_partial_file_that_is_something_else_is_refused_and_left_as_it_i
         await exported(store, path)
     assert partial_of(path).read_bytes() == other
     assert not path.exists()
+
+
+@pytest.mark.parametrize("added", [b"no JSON\n", LINE, b"[]\n", b'{"document":{}}\n'], ids=repr)
+async def test_what_somebody_else_wrote_into_it_meanwhile_is_seen(path, added):
+    store = memory_store(TTL)
+    await fill(store)
+
+    def write_too(_: int) -> None:
+        with partial_of(path).open("ab") as partial:
+            partial.write(added)
+
+    with pytest.raises(FileUnusable, match="does not read back"):
+        await export(store, path, write_too)
+    assert not path.exists()
+    with pytest.raises(FileUnusable, match="move it away"):
+        await export(store, path, lambda _: None)
 
 
 async def test_an_export_replaces_the_one_before_only_when_it_is_complete(path):

@@ -9,12 +9,18 @@ from typing import Any
 
 import pymongo
 import pytest
-from pymongo.errors import OperationFailure
+from pymongo.errors import BulkWriteError, InvalidDocument, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from ingest.core.records import Event
-from ingest.errors import BatchRetryable, SettingsInvalid, StoreUnavailable, StoreUnusable
+from ingest.errors import (
+    BatchRetryable,
+    SettingsInvalid,
+    StoreUnavailable,
+    StoreUnusable,
+    WorkerStopped,
+)
 from ingest.outcome import Outcome
 from ingest.pipeline import Pipeline
 from ingest.ports import Message, Store
@@ -22,7 +28,7 @@ from ingest.retries import Patience, until_done
 from ingest.stores.documents import EVENTS
 from ingest.stores.memory import memory_store
 from ingest.stores.mongo import opened, opened_to_write
-from ingest.stores.mongo.client import error_of_bulk, error_of_code
+from ingest.stores.mongo.client import error_of_bulk, error_of_code, translated_errors
 from tests.batches import (
     TTL,
     adds_up,
@@ -327,6 +333,25 @@ async def test_a_document_that_a_validator_refuses_stops_and_is_not_shown(
         with pytest.raises(StoreUnusable, match=r"\(121\)") as raised:
             await pipeline_on(store, RecordingPublisher()).run(batch(PRIVATE))
         assert_says_nothing_of_a_person(raised.value)
+
+
+OP = {"_id": f"{USER}|29383205|d1", "steps": STEPS, "hr_avg": HEART_RATE}
+QUOTED = {"code": 121, "errmsg": f"Document failed validation: {OP}", "op": OP}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationFailure(f"cannot find {OP}", 8000, {"errmsg": f"cannot find {OP}"}),
+        BulkWriteError({"writeErrors": [QUOTED], "writeConcernErrors": []}),
+        InvalidDocument(f"cannot encode {OP}"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_an_error_of_the_driver_quotes_ends_here(error: PyMongoError) -> None:
+    with pytest.raises(WorkerStopped) as raised, translated_errors():
+        raise error
+    assert_says_nothing_of_a_person(raised.value)
 
 
 @pytest.mark.parametrize(("code", "word"), [(13, "readWrite"), (18, "MONGODB_URI")])

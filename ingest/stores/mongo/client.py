@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from inspect import isawaitable
 from typing import Any, Final, Literal, NamedTuple, cast
 
+from bson.errors import InvalidDocument
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -37,7 +38,8 @@ UNAUTHORIZED: Final = 13
 AUTHENTICATION_FAILED: Final = 18
 DURABLE: Final = WriteConcern("majority", j=True)
 COMMITTED: Final = ReadConcern("majority")
-SERVER_VERSION_MIN: Final = "4.4"
+WIRE_VERSION_MIN: Final = 9  # of MongoDB 4.4
+TOO_OLD: Final = "this MongoDB is too old: 4.4 or newer is needed"
 # What the driver adds behind the cause of an error.
 _DETAILS: Final = re.compile(r", Timeout: | \(configured timeouts|, full error: ")
 # Error codes of MongoDB's error_codes.yml after which the same operation can succeed.
@@ -75,7 +77,9 @@ async def opened(connection: Connection) -> AsyncIterator[Database]:
     client = _client(connection)
     try:
         with translated_errors():
-            await client.admin.command("ping")
+            told = await client.admin.command("hello")
+        if told["maxWireVersion"] < WIRE_VERSION_MIN:
+            raise StoreUnusable(TOO_OLD)
         yield client.get_database(
             connection.database,
             write_concern=DURABLE,
@@ -102,6 +106,8 @@ def translated_errors() -> Iterator[None]:
         yield
     except BulkWriteError as error:
         raise error_of_bulk(error.details or {}) from None
+    except InvalidDocument as error:  # which is no PyMongoError; too large, for one
+        raise WorkerStopped(f"a document cannot be sent: {type(error).__name__}") from None
     except PyMongoError as error:
         raise error_of(error) from None
 
@@ -109,7 +115,8 @@ def translated_errors() -> Iterator[None]:
 def error_of(error: PyMongoError) -> Exception:
     """What an error of the driver means."""
     if isinstance(error, ConfigurationError):
-        return StoreUnusable(_old_server(str(error)) or f"MongoDB cannot be used: {error}")
+        is_old = "wire version" in str(error)
+        return StoreUnusable(TOO_OLD if is_old else f"MongoDB cannot be used: {error}")
     if isinstance(error, ConnectionFailure):
         cause = _DETAILS.split(str(error), maxsplit=1)[0]
         return StoreUnavailable(f"MongoDB does not answer: {cause}")
@@ -151,12 +158,6 @@ def error_of_code(
 
 def _is_labelled(details: Mapping[str, Any]) -> bool:
     return "RetryableWriteError" in details.get("errorLabels", ())
-
-
-def _old_server(reason: str) -> str | None:
-    if "wire version" not in reason:
-        return None
-    return f"this MongoDB is too old: {SERVER_VERSION_MIN} or newer is needed"
 
 
 def _client(connection: Connection) -> "AsyncMongoClient[Document]":

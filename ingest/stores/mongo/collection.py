@@ -18,7 +18,7 @@ from ingest.stores.mongo.client import (
 )
 
 WRITES_MAX: Final = 10_000  # documents in a bulk, so that each fits MONGODB_TIMEOUT_SECONDS
-IDS_MAX: Final = 500  # ids in a query
+IDS_MAX: Final = 250  # ids in a query
 RANGES_MAX: Final = 200  # ranges of ids in a query
 PAGE_DOCUMENTS: Final = 5_000  # of a scan
 SCANS_MAX: Final = 10  # times that a scan is taken up again at one place
