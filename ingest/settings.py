@@ -56,7 +56,8 @@ def _device_merge(text: Any) -> str:
 
 def _expanded(uri: Any) -> str:
     """The address with each `${VAR}` replaced; before the `@`, escaped as a user or password."""
-    opening, at, rest = str(uri).rpartition("@")
+    text = uri.get_secret_value() if isinstance(uri, SecretStr) else str(uri)  # the default
+    opening, at, rest = text.rpartition("@")
     return (
         _with_variables(opening, lambda value: quote(value, safe="")) + at + _with_variables(rest)
     )
