@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from ingest.core.dedupe import KeyRef, RememberedKey
 from ingest.core.deltas import Chain
+from ingest.core.documents import total_message
 from ingest.core.merge import DeviceTotal
 from ingest.core.records import (
     SCALE,
@@ -111,27 +112,10 @@ def snapshot_of(document: Mapping[str, Any]) -> Snapshot:
 
 
 def total_document(total: DailyTotal) -> Document:
-    """A document of `daily_totals`."""
+    """A document of `daily_totals`: the message, with the state."""
     return {
         "_id": day_id(total.day),
-        "user_id": total.day.user_id,
-        "date": total.day.date,
-        "steps": total.steps,
-        "calories_out": number_of(total.calories_out),
-        "hr_avg": number_of(total.hr_avg),
-        "basis": total.basis,
-        "devices": {
-            device_id: {
-                "steps": device.steps,
-                "calories_out": number_of(device.calories_out),
-                "basis": device.basis,
-            }
-            for device_id, device in total.devices.items()
-        },
-        "events_count": total.events_count,
-        "snapshots_count": total.snapshots_count,
-        "resets": total.resets,
-        "revision": total.revision,
+        **total_message(total),
         "updated_at": stored_instant(cast("datetime", total.updated_at)),
         "state": {
             device_id: {
