@@ -246,6 +246,17 @@ def test_a_user_who_may_only_write_can_do_all_of_init_but_change_an_index(
     assert ttls(guarded)[f"{KEYS}.created_at_ttl"] == 86_400
 
 
+def test_a_first_write_does_not_go_on_with_a_time_to_live_that_it_may_not_change(
+    ingest: Ingest, guarded_port: int, guarded: Documents
+) -> None:
+    """As in a database that was restored without its `schema_migrations`."""
+    guarded[EVENTS].create_index("ts", expireAfterSeconds=20 * 86_400)
+    done = ingest(*REPLAY, **settings_as("writer", guarded_port, RETENTION="60d"))
+    assert is_one_clear_line(done, 2), done
+    assert "RETENTION" in done.err
+    assert guarded[EVENTS].count_documents({}) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "command"),
     [

@@ -70,6 +70,7 @@ async def ready(database: Database, wanted: Wanted) -> None:
     check(state, wanted)
     if state.version is None:
         await apply(database, steps_to(wanted, state, datetime.now(UTC), validate=False))
+        check(await state_of(database), wanted)  # what this user may not change stays as it was
     with translated_errors():
         await database[MIGRATIONS].update_one({"_id": 0}, {"$set": {"name": ""}})
 
