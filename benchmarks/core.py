@@ -158,7 +158,10 @@ async def _fill(queue: MemoryQueue, messages: Sequence[bytes]) -> None:
     for first in range(0, len(messages), 1000):
         chunk = messages[first : first + 1000]
         await queue.put(
-            [_new(Message, (value, None, "bench", 0, first + i)) for i, value in enumerate(chunk)]
+            [
+                _new(Message, (value, None, "bench", 0, first + i, None))
+                for i, value in enumerate(chunk)
+            ]
         )
     await queue.close()
 

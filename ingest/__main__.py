@@ -14,7 +14,13 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from ingest.cli import app
 from ingest.embedded import collect_garbage_rarely
-from ingest.errors import BatchRetryable, FileUnusable, SettingsInvalid, StoreUnusable
+from ingest.errors import (
+    BatchRetryable,
+    FileUnusable,
+    QueueUnusable,
+    SettingsInvalid,
+    StoreUnusable,
+)
 
 # typer exports only the leaves of its usage errors; this is the class they share.
 _UsageError: Any = typer.BadParameter.__base__
@@ -28,7 +34,7 @@ def main() -> None:
         status = _status_of(sys.argv[1:])
         if sys.stdout is not None:
             sys.stdout.flush()  # what cannot be written must show while it can be said
-    except (SettingsInvalid, FileUnusable, StoreUnusable) as error:
+    except (SettingsInvalid, FileUnusable, StoreUnusable, QueueUnusable) as error:
         _leave(2, str(error))
     except BatchRetryable as error:
         _leave(3, str(error))

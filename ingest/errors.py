@@ -42,6 +42,10 @@ class StoreUnavailable(BatchRetryable):
     """The store is away, or did not say in time whether a write is durable."""
 
 
+class QueueUnavailable(BatchRetryable):
+    """The broker is away, or did not say in time that a message is written."""
+
+
 class WorkerStopped(Exception):  # noqa: N818 - as above
     """A promise is broken; going on could make a day wrong."""
 
@@ -52,6 +56,10 @@ class SettingsInvalid(Exception):  # noqa: N818 - as above
 
 class StoreUnusable(WorkerStopped):
     """The store is there, but not for this program; the text is one line that says what to do."""
+
+
+class QueueUnusable(WorkerStopped):
+    """The broker is there, but not for this program; the text is one line that says what to do."""
 
 
 class FileUnusable(Exception):  # noqa: N818 - as above

@@ -1,12 +1,13 @@
 """What a batch came to: the counts of its verdicts, its totals and its dead letters."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import accumulate, groupby
 from typing import Final, NamedTuple
 
 from ingest.core.dedupe import Judgement, Keyed, Verdict
-from ingest.core.records import Event, Kind, Snapshot
+from ingest.core.records import Day, Event, Kind, Snapshot
 from ingest.core.refusals import Decoded, conflicts_of
 from ingest.core.totals import DailyTotal
 from ingest.errors import Reason, WorkerStopped
@@ -18,8 +19,10 @@ _CONFLICTS: Final = frozenset({Reason.CONFLICT_DIFFERENT_DATA, Reason.IDEMPOTENC
 class Outcome(NamedTuple):
     """What a batch came to; the five verdict counts add up to `records`.
 
-    `conflicts` are part of `rejected`. `folded` and `reread` count days by path, `races` the lost
-    compare-and-sets, `users` are those of the messages that could be read.
+    `counts` are the same but for what was rejected, by kind. `conflicts` are part of `rejected`.
+    `folded` and `reread` count days by path, `races` the lost compare-and-sets. `resets` and
+    `glitches` are those that its totals did not have before. `users` are those of the messages that
+    could be read, `misplaced` the messages whose key is another one than their user.
     """
 
     messages: int
@@ -35,36 +38,48 @@ class Outcome(NamedTuple):
     folded: int
     reread: int
     races: int
+    resets: int
+    glitches: int
     users: Set[str]
+    misplaced: int
+    counts: Mapping[tuple[Kind, Verdict], int]
 
 
 class Settled(NamedTuple):
-    """The saved totals of a batch: how many days were folded, how many read again, races lost."""
+    """The saved totals of a batch: how many days were folded, how many read again, races lost.
+
+    `known` are the totals before it, of the days that had one.
+    """
 
     totals: Sequence[DailyTotal]
     folded: int
     reread: int
     races: int
+    known: Mapping[Day, DailyTotal]
 
 
 def outcome_of(
+    messages: Sequence[Message],
     keyed: Keyed,
-    accepted: int,
-    verdicts: Sequence[Verdict],
+    verdicts: Mapping[Kind, tuple[int, Iterable[Verdict]]],
     dead_letters: Sequence[DeadLetter],
     settled: Settled,
 ) -> Outcome:
     """The counts of a batch; raises `WorkerStopped` where a record has no verdict, or two.
 
-    `accepted` is the number of rows that were new to the log, `verdicts` are those of the others.
+    `verdicts` has by kind how many rows were new to the log, and the verdicts of the others.
     """
-    records = sum(message.records for message in keyed.decoded)
-    duplicates = keyed.repeated + verdicts.count(Verdict.DUPLICATE)
-    corrected, stale = verdicts.count(Verdict.CORRECTED), verdicts.count(Verdict.STALE)
-    rejected = sum(letter.refusal.records for letter in dead_letters)
+    counts = _counts(keyed, verdicts)
+    accepted, duplicates, corrected, stale = (
+        sum([counts[kind, verdict] for kind in Kind])
+        for verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.CORRECTED, Verdict.STALE)
+    )
+    records = sum([message.records for message in keyed.decoded])
+    rejected = sum([letter.refusal.records for letter in dead_letters])
     counted = accepted + duplicates + corrected + stale + rejected
     if counted != records:
         raise WorkerStopped(f"{records} records were received, {counted} have a verdict")
+    resets, glitches = _found_in(settled)
     return Outcome(
         messages=len(keyed.decoded),
         records=records,
@@ -81,7 +96,52 @@ def outcome_of(
         folded=settled.folded,
         reread=settled.reread,
         races=settled.races,
+        resets=resets,
+        glitches=glitches,
         users={message.user_id for message in keyed.decoded if message.user_id},
+        misplaced=_misplaced(messages, keyed.decoded),
+        counts=counts,
+    )
+
+
+def _counts(
+    keyed: Keyed, verdicts: Mapping[Kind, tuple[int, Iterable[Verdict]]]
+) -> Counter[tuple[Kind, Verdict]]:
+    counts: Counter[tuple[Kind, Verdict]] = Counter()
+    for kind, (accepted, others) in verdicts.items():
+        counts[kind, Verdict.ACCEPTED] = accepted
+        for verdict, count in Counter(others).items():
+            if verdict is not Verdict.REJECTED:
+                counts[kind, verdict] = count
+    for kind, repeated in keyed.repeated.items():
+        counts[kind, Verdict.DUPLICATE] += repeated
+    return counts
+
+
+def _found_in(settled: Settled) -> tuple[int, int]:
+    """How many resets and glitches the totals have that those before them had not."""
+    resets = glitches = 0
+    for total in settled.totals:
+        if total.snapshots_count:
+            before = settled.known.get(total.day)
+            resets += max(0, total.resets - (before.resets if before else 0))
+            glitches += max(0, _glitches(total) - _glitches(before))
+    return resets, glitches
+
+
+def _glitches(total: DailyTotal | None) -> int:
+    chains = [device.chain for device in total.state.values()] if total else ()
+    return sum([chain.glitches for chain in chains if chain is not None])
+
+
+def _misplaced(messages: Sequence[Message], decoded: Sequence[Decoded]) -> int:
+    """Messages with another key than their user: a queue may have sent them to any partition."""
+    return sum(
+        [
+            message.key is not None and message.key != parts.user_id.encode()
+            for message, parts in zip(messages, decoded, strict=True)
+            if parts.user_id
+        ]
     )
 
 

@@ -6,7 +6,7 @@ last, and the caller acknowledges only what `run` returned from. A run that rais
 whole, any number of times.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -39,6 +39,12 @@ from ingest.ports import Message, Publisher, Store
 RACES_MAX: Final = 10
 REREAD_DAYS_MAX: Final = 256  # days read again at once, so that a batch of late records is bounded
 
+Permit = Callable[[Outcome], Awaitable[None]]
+
+
+async def _permitted(_: Outcome) -> None:
+    """Nothing stands against publishing."""
+
 
 class Pipeline:
     """Turns batches of messages into saved and published totals.
@@ -65,10 +71,12 @@ class Pipeline:
         self._retention = retention
         self.cache = DayCache(day_cache_size)
 
-    async def run(self, messages: Sequence[Message]) -> Outcome:
+    async def run(self, messages: Sequence[Message], permit: Permit = _permitted) -> Outcome:
         """Bring a batch to its outcome; only when this returns may the caller acknowledge it.
 
-        Raises `BatchRetryable` (nothing was acknowledged, run it again) or what a port raised.
+        `permit` is asked right before anything is published, when records and totals are saved;
+        what it raises ends the batch there. Raises `BatchRetryable` (nothing was acknowledged, run
+        it again) or what a port or `permit` raised.
         """
         now = _whole_ms(self._now())
         window = window_of(now, self._future_skew_max, self._retention)
@@ -87,13 +95,12 @@ class Pipeline:
         touched = _touched_by(judged_events, judged_snapshots)
         settled = await self._settle(changes, touched, now)
         dead_letters = dead_letters_of(messages, keyed.decoded, judged_events, judged_snapshots)
-        outcome = outcome_of(
-            keyed,
-            len(new_events) + len(new_snapshots),
-            [*verdicts_of(judged_events), *verdicts_of(judged_snapshots)],
-            dead_letters,
-            settled,
-        )
+        verdicts = {
+            Kind.ACTIVITY: (len(new_events), verdicts_of(judged_events)),
+            Kind.HEALTH: (len(new_snapshots), verdicts_of(judged_snapshots)),
+        }
+        outcome = outcome_of(messages, keyed, verdicts, dead_letters, settled)
+        await permit(outcome)
         if settled.totals:
             await self._publisher.publish_totals(settled.totals)
         if dead_letters:
@@ -111,7 +118,7 @@ class Pipeline:
             if d.idempotency_key is not None
         }
         if not keys:
-            return Keyed(decoded, {}, 0)
+            return Keyed(decoded, {}, {})
         known = await self._keys.fingerprints({*keys.values()}, now)
         return with_keys([m.value for m in messages], decoded, keys, known)
 
@@ -130,11 +137,13 @@ class Pipeline:
     ) -> Settled:
         """Save the total of every touched day: folded where that needs no read, else read again."""
         drafts = []
+        before: dict[Day, DailyTotal] = {}
         for day, change in changes.items():
             total = None if day in touched else self.cache.get(day)
             if total is None or not can_fold(total, change):
                 touched.setdefault(day, _Touched()).add(change)
             else:
+                before[day] = total
                 drafts.append(fold(total, change, self._rules, now))
         settled = await self._save(drafts)
         races = len(drafts) - len(settled)
@@ -143,19 +152,21 @@ class Pipeline:
             touched.setdefault(day, _Touched()).add(changes[day])
         folded, days = len(settled), iter(touched.items())
         while chunk := dict(islice(days, REREAD_DAYS_MAX)):
-            reread, lost_races = await self._settle_by_reading(chunk, now)
+            reread, lost_races = await self._settle_by_reading(chunk, before, now)
             settled += reread
             races += lost_races
         self.cache.put(settled)
-        return Settled(settled, folded, len(settled) - folded, races)
+        return Settled(settled, folded, len(settled) - folded, races, before)
 
     async def _settle_by_reading(
-        self, touched: Mapping[Day, "_Touched"], now: datetime
+        self, touched: Mapping[Day, "_Touched"], before: dict[Day, DailyTotal], now: datetime
     ) -> tuple[list[DailyTotal], int]:
         settled: list[DailyTotal] = []
         races = 0
         for _ in range(RACES_MAX):
-            unchanged, drafts = await self._repair(touched, now)
+            known = await self._totals.load(touched)
+            before.update(known)
+            unchanged, drafts = await self._repair(touched, known, now)
             saved = await self._save(drafts)
             settled += unchanged + saved
             if len(saved) == len(drafts):
@@ -166,14 +177,13 @@ class Pipeline:
         raise BatchRetryable(f"{len(touched)} days kept changing under {RACES_MAX} attempts")
 
     async def _repair(
-        self, touched: Mapping[Day, "_Touched"], now: datetime
+        self, touched: Mapping[Day, "_Touched"], known: Mapping[Day, DailyTotal], now: datetime
     ) -> tuple[list[DailyTotal], list[DailyTotal]]:
         """The totals that are right as they are, and the drafts of the others.
 
-        Totals are read before the log: whoever then loses the compare-and-set reads again and
+        Totals were read before the log is: whoever then loses the compare-and-set reads again and
         sees the winner's records.
         """
-        known = await self._totals.load(touched)
         differing = await self._differing_hours(touched, known)
         hours = {(day.user_id, hour) for day, own in differing.items() for hour in own}
         events = await self._log.events_in_hours(hours) if hours else ()

@@ -18,7 +18,7 @@ class Message(NamedTuple):
     """One queue message and where it came from.
 
     `kind` is None where the message's own fields must tell it. `origin` is a topic or a file;
-    `offset` counts messages, or lines from 1.
+    `offset` counts messages, or lines from 1. `key` is None where a queue has none.
     """
 
     value: bytes
@@ -26,6 +26,7 @@ class Message(NamedTuple):
     origin: str
     partition: int
     offset: int
+    key: bytes | None = None
 
 
 class DeadLetter(NamedTuple):

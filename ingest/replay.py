@@ -164,7 +164,9 @@ async def _fill(queue: MemoryQueue, files: Sequence[str], on_read: Callable[[int
             on_read(before + to)
 
         async for lines in lines_of(name, moved):
-            await queue.put([_new(Message, (line, None, origin, 0, at)) for at, line in lines])
+            await queue.put(
+                [_new(Message, (line, None, origin, 0, at, None)) for at, line in lines]
+            )
         read_before += position
     await queue.close()
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import SettingsInvalid
@@ -21,7 +21,9 @@ _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SECONDS_MAX: Final = 10_000 * 86_400
 _SOURCE: Final = re.compile(r"[A-Z0-9_]{1,64}")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET: Final = frozenset({"mongodb_uri"})
+_SECRET: Final = frozenset({"mongodb_uri", "kafka_sasl_password"})
+_BROKER: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+PORTS: Final = 65_536
 RETENTION_MIN: Final = timedelta(days=14)
 
 
@@ -72,6 +74,19 @@ def _with_variables(text: str, escaped: Callable[[str], str] = str) -> str:
     return _VARIABLE.sub(value_of, text)
 
 
+def _brokers(text: Any) -> tuple[str, ...]:
+    if isinstance(text, tuple):  # the default
+        return text
+    brokers = tuple(part.strip() for part in str(text).split(",") if part.strip())
+    for broker in brokers:
+        match = _BROKER.fullmatch(broker)
+        if match is None or not 0 < int(match[1]) < PORTS:
+            raise ValueError(f"{broker!r} is not a broker as kafka.example.org:9092")
+    if not brokers:
+        raise ValueError("must name a broker as kafka.example.org:9092")
+    return brokers
+
+
 def _retention(text: Any) -> timedelta:
     kept = _duration(text)
     if kept < RETENTION_MIN:
@@ -81,6 +96,9 @@ def _retention(text: Any) -> timedelta:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SourceList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sources)]
+BrokerList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_brokers)]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
+Seconds = timedelta(seconds=1)
 
 
 class Settings(BaseSettings):
@@ -98,9 +116,33 @@ class Settings(BaseSettings):
     mongodb_min_pool_size: Annotated[int, Field(ge=0, le=10_000)] = 10
     mongodb_timeout_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10
     retention: Annotated[timedelta, BeforeValidator(_retention)] | None = None
-    retry_delay_max: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=10)
+    kafka_brokers: BrokerList = ("127.0.0.1:9092",)
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_tls_ca: FilePath | None = None
+    kafka_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "ingest"
+    kafka_partitions: Annotated[int, Field(ge=1, le=10_000)] = 12
+    kafka_replication: Annotated[int, Field(ge=1, le=32)] = 1
+    kafka_session_timeout: Annotated[Duration, Field(ge=6 * Seconds, le=1800 * Seconds)] = (
+        timedelta(seconds=30)
+    )
+    topic_activity_events: Topic = "activity-events"
+    topic_health_snapshots: Topic = "health-snapshots"
+    topic_daily_totals: Topic = "daily-totals"
+    topic_dead_letters: Topic = "ingest-dead-letters"
+    retry_delay_max: Annotated[Duration, Field(ge=Seconds)] = timedelta(seconds=10)
     retry_timeout: Duration = timedelta(minutes=2)
     batch_size_max: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    batch_wait_seconds: Annotated[float, Field(ge=0.01, le=60)] = 0.2
+    stall_timeout: Annotated[Duration, Field(ge=10 * Seconds)] = timedelta(minutes=5)
+    shutdown_seconds: Annotated[float, Field(ge=1, le=3600)] = 25
+    dead_letter_share_max: Annotated[float, Field(gt=0, le=1)] = 0.5
+    dead_letter_consecutive_max: Annotated[int, Field(ge=1)] = 1000
+    web_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    web_port: Annotated[int, Field(ge=0, lt=PORTS)] = 8000
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     day_cache_size: Annotated[int, Field(ge=1)] = 50_000
     future_skew_max: Duration = timedelta(hours=24)
     idempotency_ttl: Duration = timedelta(days=7)
@@ -113,6 +155,31 @@ class Settings(BaseSettings):
         if self.mongodb_min_pool_size > self.mongodb_max_pool_size:
             raise ValueError("MONGODB_MIN_POOL_SIZE must be at most MONGODB_MAX_POOL_SIZE")
         return self
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> "Settings":
+        if len({getattr(self, name) for name in _TOPICS}) < len(_TOPICS):
+            names = ", ".join(name.upper() for name in _TOPICS)
+            raise ValueError(f"{names} must be different topics")
+        return self
+
+    @model_validator(mode="after")
+    def _credentials_are_there(self) -> "Settings":
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
+        ):
+            raise ValueError(
+                "KAFKA_SECURITY_PROTOCOL needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+
+_TOPICS: Final = (
+    "topic_activity_events",
+    "topic_health_snapshots",
+    "topic_daily_totals",
+    "topic_dead_letters",
+)
 
 
 def load_settings() -> Settings:

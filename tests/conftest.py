@@ -6,6 +6,7 @@ from itertools import count
 import pymongo
 import pytest
 
+from tests.kafka import broker
 from tests.mongodb import NAMED, running
 
 _NUMBERS = count(1)
@@ -30,3 +31,17 @@ def mongodb_database(mongodb_uri: str) -> Iterator[str]:
         client.drop_database(name)
         yield name
         client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
+    """A broker of our own that any test may use, but none may hurt."""
+    with broker.running(tmp_path_factory.mktemp("kafka")) as running_broker:
+        yield running_broker
+
+
+@pytest.fixture
+def kafka_settings(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The settings of topics of one test's own on a broker that others use too; nothing is made."""
+    address = broker.NAMED or request.getfixturevalue("kafka_broker").address()
+    return broker.settings_of(address, f"test{next(_NUMBERS)}")

@@ -1,11 +1,12 @@
 """Which verdict a record gets when its identity, or its message's key, is known (DESIGN 3)."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar, cast
 
-from ingest.core.records import Event, Record, Snapshot
+from ingest.core.records import Event, Kind, Record, Snapshot
 from ingest.core.refusals import Decoded, Refusal
 from ingest.errors import Reason
 
@@ -51,7 +52,7 @@ class Keyed(NamedTuple):
 
     decoded: Sequence[Decoded]
     fresh: Mapping[KeyRef, str]
-    repeated: int
+    repeated: Mapping[Kind, int]
 
 
 def judge(known: Iterable[tuple[int, Row, Row]]) -> list[Judgement[Row]]:
@@ -114,7 +115,7 @@ def with_keys(
     """
     applied = [*decoded]
     fresh: dict[KeyRef, str] = {}
-    repeated = 0
+    repeated: Counter[Kind] = Counter()
     for place, key in keys.items():
         message = decoded[place]
         fingerprint = known.get(key) or fresh.get(key)
@@ -122,7 +123,7 @@ def with_keys(
             fresh[key] = cast("str", message.fingerprint)
         elif fingerprint == message.fingerprint:
             applied[place] = message._replace(rows=(), refusals=())
-            repeated += message.records
+            repeated[cast("Kind", message.kind)] += message.records
         else:
             refusal = Refusal(
                 reason=Reason.IDEMPOTENCY_CONFLICT,

@@ -128,12 +128,12 @@ def test_a_key_never_seen_is_fresh_and_its_message_stays_as_it_is():
     result, decoded = keyed(MESSAGE, known={})
     assert [*result.decoded] == decoded
     assert result.fresh == {KEY: PRINT}
-    assert result.repeated == 0
+    assert result.repeated == {}
 
 
 def test_the_same_key_with_the_same_message_repeats_every_record():
     result, (decoded,) = keyed(MESSAGE, known={KEY: PRINT})
-    assert result.repeated == 3
+    assert result.repeated == {Kind.ACTIVITY: 3}
     assert result.fresh == {}
     assert [*result.decoded] == [decoded._replace(rows=(), refusals=())]
 
@@ -142,13 +142,13 @@ def test_the_same_key_with_another_message_refuses_the_whole_message():
     result, (decoded,) = keyed(OTHER, known={KEY: PRINT})
     refusal = Refusal(Reason.IDEMPOTENCY_CONFLICT, "idempotency_key", None, 2, OTHER)
     assert [*result.decoded] == [decoded._replace(rows=(), refusals=(refusal,))]
-    assert (result.repeated, result.fresh) == (0, {})
+    assert (result.repeated, result.fresh) == ({}, {})
 
 
 def test_a_key_twice_in_a_batch_is_fresh_once():
     result, (first, _, _) = keyed(MESSAGE, MESSAGE, OTHER, known={})
     assert result.fresh == {KEY: PRINT}
-    assert result.repeated == 3
+    assert result.repeated == {Kind.ACTIVITY: 3}
     assert result.decoded[0] == first
     assert [len(d.rows) for d in result.decoded] == [2, 0, 0]
     assert [r.reason for r in result.decoded[2].refusals] == ["IDEMPOTENCY_CONFLICT"]
@@ -158,7 +158,7 @@ def test_a_key_twice_in_a_batch_is_fresh_once():
 def test_a_known_key_goes_before_one_in_the_batch():
     result, _ = keyed(MESSAGE, OTHER, known={KEY: OTHER_PRINT})
     assert [len(d.refusals) for d in result.decoded] == [1, 0]
-    assert (result.repeated, result.fresh) == (2, {})
+    assert (result.repeated, result.fresh) == ({Kind.ACTIVITY: 2}, {})
 
 
 def test_keys_of_different_users_do_not_meet():

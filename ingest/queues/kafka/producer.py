@@ -1,0 +1,134 @@
+"""Sending messages so that they are there when `send` returns: acknowledged by all, sent once.
+
+The producer is idempotent: within its life the broker writes a message once and in order, however
+often it is sent. What it cannot deliver it keeps trying, so a broker that is away is waited for.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
+from aiokafka.partitioner import DefaultPartitioner
+
+from ingest.queues.kafka.connection import Connection, reach, translated
+
+BATCH_BYTES: Final = 256 * 1024
+_partition_of: Final = DefaultPartitioner()
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Outgoing(NamedTuple):
+    """A message to send; a value of None deletes its key from a compacted topic."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Producer:
+    """One connection to send by; it is made when it is first needed, and anew after an error."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._current: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def send(self, messages: Iterable[Outgoing]) -> None:
+        """Return when every message is written by all in-sync replicas.
+
+        Messages with the same key and topic keep their order. Raises `QueueUnavailable` or
+        `QueueUnusable` with some of them written; a call that is cancelled sends no more of them.
+        """
+        producer = await self._started()
+        try:
+            with translated():
+                sent = [
+                    await producer.send_batch(batch, topic, partition=partition)
+                    for (topic, partition), batches in (await _batches(producer, messages)).items()
+                    for batch in batches
+                ]
+                await asyncio.gather(*sent)
+        except BaseException:
+            self._discard(producer)
+            raise
+
+    async def close(self) -> None:
+        """Close the connection; nothing is waiting to be sent once every `send` has returned."""
+        producer, self._current = self._current, None
+        if producer is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), timeout=5)
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._current is None:
+                await reach(self._connection)
+                producer = AIOKafkaProducer(
+                    **self._connection.options(),
+                    acks="all",
+                    enable_idempotence=True,
+                    max_batch_size=BATCH_BYTES,
+                )
+                try:
+                    with translated():
+                        await producer.start()
+                except BaseException:
+                    _abandon(producer)
+                    raise
+                self._current = producer
+            return self._current
+
+    def _discard(self, producer: AIOKafkaProducer) -> None:
+        """Never use it again, and let it send nothing that still waits in it.
+
+        An old total sent late could follow a newer one of another worker.
+        """
+        if self._current is producer:
+            self._current = None
+        _abandon(producer)
+
+
+async def _batches(
+    producer: AIOKafkaProducer, messages: Iterable[Outgoing]
+) -> dict[tuple[str, int], list[Any]]:
+    """The messages as record batches, in order, by topic and partition.
+
+    A future a batch instead of one a message makes sending several times cheaper.
+    """
+    batches: dict[tuple[str, int], list[Any]] = {}
+    partitions: dict[str, list[int]] = {}
+    for topic, key, value, headers in messages:
+        if (all_partitions := partitions.get(topic)) is None:
+            all_partitions = partitions[topic] = sorted(await producer.partitions_for(topic))
+        place = topic, _partition_of(key, all_partitions, all_partitions)
+        own = batches.setdefault(place, [])
+        if not own or own[-1].append(timestamp=None, key=key, value=value, headers=headers) is None:
+            own.append(producer.create_batch())
+            own[-1].append(timestamp=None, key=key, value=value, headers=headers)
+    for own in batches.values():
+        for batch in own:
+            batch.close()
+    return batches
+
+
+def _abandon(producer: AIOKafkaProducer) -> None:
+    """Close a producer without its last wish: `stop` would first send all that waits in it.
+
+    aiokafka 0.14 has no public way; without this, what a cancelled call left behind would be
+    written when the broker is back.
+    """
+    producer._closed = True
+    producer._message_accumulator.fail_all(ProducerClosed())
+    if producer._sender.sender_task is not None:
+        producer._sender.sender_task.cancel()
+    closing = asyncio.ensure_future(producer.client.close())
+    _CLOSING.add(closing)
+    closing.add_done_callback(_CLOSING.discard)
+
+
+_CLOSING: Final[set[asyncio.Future[None]]] = set()  # a task that nobody holds may be collected
