@@ -20,6 +20,7 @@ from ingest.errors import (
     QueueUnusable,
     SettingsInvalid,
     StoreUnusable,
+    WorkerStopped,
 )
 
 # typer exports only the leaves of its usage errors; this is the class they share.
@@ -38,6 +39,8 @@ def main() -> None:
         _leave(2, str(error))
     except BatchRetryable as error:
         _leave(3, str(error))
+    except WorkerStopped as error:
+        _leave(1, str(error))
     except BrokenPipeError:  # the reader of our output has seen enough
         os._exit(0)
     except (KeyboardInterrupt, typer.Abort):

@@ -28,9 +28,17 @@ class DayCache:
         for total in totals:
             self._totals.pop(total.day, None)
             self._totals[total.day] = total
-        while len(self._totals) > self._size_max:
-            del self._totals[next(iter(self._totals))]
+        self._shrink()
+
+    def bound(self, size_max: int) -> None:
+        """Keep at most this many from now on."""
+        self._size_max = size_max
+        self._shrink()
 
     def clear(self) -> None:
         """Forget everything, as when the partitions it was filled from are gone."""
         self._totals.clear()
+
+    def _shrink(self) -> None:
+        while len(self._totals) > self._size_max:
+            del self._totals[next(iter(self._totals))]

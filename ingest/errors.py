@@ -1,7 +1,8 @@
-"""What can go wrong, in three families named by what happens next (DESIGN section 8).
+"""What can go wrong, in families named by what happens next (DESIGN section 8).
 
 `RecordRefused`: dead-letter the record and go on. `BatchRetryable`: acknowledge nothing, run the
-batch again. `WorkerStopped`: a bug or a broken promise; stop with nothing acknowledged.
+batch again. `BatchDropped`: leave it to the worker that has its partition now. `WorkerStopped`: a
+bug or a broken promise; stop with nothing acknowledged.
 """
 
 from enum import StrEnum
@@ -44,6 +45,10 @@ class StoreUnavailable(BatchRetryable):
 
 class QueueUnavailable(BatchRetryable):
     """The broker is away, or did not say in time that a message is written."""
+
+
+class BatchDropped(Exception):  # noqa: N818 - as above
+    """The batch's partition is another worker's now: neither publish nor acknowledge."""
 
 
 class WorkerStopped(Exception):  # noqa: N818 - as above

@@ -44,6 +44,14 @@ class Outcome(NamedTuple):
     misplaced: int
     counts: Mapping[tuple[Kind, Verdict], int]
 
+    @property
+    def rejections(self) -> Mapping[tuple[str, Reason], int]:
+        """How many records were refused, by origin and reason."""
+        found: Counter[tuple[str, Reason]] = Counter()
+        for refusal, message in self.dead_letters:
+            found[message.origin, refusal.reason] += refusal.records
+        return found
+
 
 class Settled(NamedTuple):
     """The saved totals of a batch: how many days were folded, how many read again, races lost.

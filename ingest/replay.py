@@ -51,8 +51,8 @@ class Summary:
         self.rejected += outcome.rejected
         self.conflicts += outcome.conflicts
         self.users |= outcome.users
-        for dead_letter in outcome.dead_letters:
-            self.reasons[dead_letter.refusal.reason] += dead_letter.refusal.records
+        for (_, reason), records in outcome.rejections.items():
+            self.reasons[reason] += records
 
     def document(self) -> dict[str, Any]:
         """The one object of `--json` (DESIGN section 9)."""

@@ -1,0 +1,112 @@
+"""A worker's life: checks before it starts, and how it stops."""
+
+import asyncio
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import structlog
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+
+from ingest.brokers import connection_of, wanted_of
+from ingest.errors import QueueUnavailable, WorkerStopped
+from ingest.logs import configure
+from ingest.queues.kafka import administration, check
+from ingest.settings import Settings
+from ingest.worker.app import WorkerApp, create_app
+
+log = structlog.get_logger()
+STOP_SHARE: Final = 0.3  # of the time to shut down: what is left for leaving the group
+
+
+async def work(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT.
+
+    Raises what the store or Kafka say before the start, `WorkerStopped` for what stops a worker.
+    """
+    configure(settings.log_level)
+    set_on_retry_hooks([_log_retry])
+    connection = connection_of(settings)
+    async with administration(connection) as client:
+        await check(client, wanted_of(settings))
+    app = create_app(settings)
+    with _stop_signals() as asked:
+        try:
+            await app.start()
+            problem = await _until_over(app, asked)
+        finally:
+            await _stop(app, settings.shutdown_seconds)
+    if problem is not None:
+        raise _as_stopped(problem)
+
+
+async def _until_over(app: WorkerApp, asked: asyncio.Event) -> BaseException | None:
+    """What the worker must stop for; None where it was asked to."""
+    log.info("ingest.worker_started")
+    waits = {
+        asyncio.ensure_future(waited) for waited in (asked.wait(), app._crashed.wait(), app.failure)
+    }
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits - {app.failure}:
+        wait.cancel()
+    if app.failure.done():
+        return app.failure.result()
+    if app.crashed:
+        return app._crash_reason or WorkerStopped("the Kafka client gave up")
+    return None
+
+
+async def _stop(app: WorkerApp, seconds: float) -> None:
+    """Finish the batch in hand, commit and leave the group, all within this time."""
+    deadline = time.monotonic() + seconds
+    log.info("ingest.worker_stopping")
+    with suppress(TimeoutError):
+        await asyncio.wait_for(
+            app.drain(seconds * (1 - STOP_SHARE)), seconds * (1 - STOP_SHARE / 2)
+        )
+    with suppress(TimeoutError):
+        await asyncio.wait_for(app.stop(), max(0.1, deadline - time.monotonic()))
+    log.info("ingest.worker_stopped")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set; a second one ends the process as it always does."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    signals = signal.SIGTERM, signal.SIGINT
+
+    def ask() -> None:
+        asked.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    for number in signals:
+        loop.add_signal_handler(number, ask)
+    try:
+        yield asked
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _as_stopped(error: BaseException) -> BaseException:
+    """The error as it is where it says what to do; a bug's without its text, which may quote."""
+    if isinstance(error, (WorkerStopped, QueueUnavailable)):
+        return error
+    frames = [
+        f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)
+    ]
+    log.error("ingest.bug", error=type(error).__name__, frames=frames)
+    return WorkerStopped(
+        f"stopped by a bug ({type(error).__name__}), nothing of the batch was lost"
+    )
+
+
+def _log_retry(details: RetryDetails) -> None:
+    log.warning(
+        "ingest.retrying", reason=str(details.caused_by), wait_seconds=round(details.wait_for, 2)
+    )
