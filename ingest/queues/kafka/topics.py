@@ -1,15 +1,17 @@
 """The four topics: what each must be like, how they are made, and whether they are as wanted."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.metadata import MetadataRequest
 
 from ingest.core.records import Kind
 from ingest.errors import QueueUnusable
-from ingest.queues.kafka.connection import meaning_of
+from ingest.queues.kafka.connection import CONNECT_SECONDS, meaning_of
 
 MIB: Final = 1024 * 1024
 INPUT_BYTES_MAX: Final = (
@@ -18,6 +20,7 @@ INPUT_BYTES_MAX: Final = (
 DEAD_LETTER_BYTES_MAX: Final = 4 * MIB
 DEAD_LETTER_DAYS: Final = 30
 DAY_MS: Final = 86_400_000
+POLL_SECONDS: Final = 0.05
 
 
 class TopicNames(NamedTuple):
@@ -61,7 +64,6 @@ class Found(NamedTuple):
 
     partitions: int
     replication: int
-    configuration: Mapping[str, str]
 
 
 class Initialised(NamedTuple):
@@ -74,7 +76,10 @@ class Initialised(NamedTuple):
 async def initialise(
     client: AIOKafkaAdminClient, wanted: Wanted, *, dry_run: bool = False
 ) -> Initialised:
-    """Make the topics that are missing; leave those that are there as they are."""
+    """Make the topics that are missing; leave those that are there as they are.
+
+    What was made is there for everyone when this returns.
+    """
     configurations = wanted.configurations()
     found = await _describe(client, [*configurations])
     missing = [name for name in configurations if name not in found]
@@ -90,9 +95,7 @@ async def check(client: AIOKafkaAdminClient, wanted: Wanted) -> None:
     The two input topics need as many partitions as each other: a user's events and snapshots are
     then always handled by the same worker.
     """
-    found = await _describe(client, [*wanted.topics])
-    if missing := [name for name in wanted.topics if name not in found]:
-        raise QueueUnusable(f"topic {' and '.join(missing)} is missing: run `ingest topics init`")
+    found = await _existing(client, wanted.topics)
     events, snapshots = (found[name].partitions for name in wanted.topics.kinds)
     if events != snapshots:
         raise QueueUnusable(
@@ -107,15 +110,33 @@ async def check(client: AIOKafkaAdminClient, wanted: Wanted) -> None:
         )
 
 
+async def require(client: AIOKafkaAdminClient, names: Sequence[str]) -> None:
+    """Raise `QueueUnusable` if one of these topics is not there."""
+    await _existing(client, names)
+
+
+async def _existing(client: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Found]:
+    found = await _describe(client, names)
+    if missing := [name for name in names if name not in found]:
+        what = f"topics {', '.join(missing)} are" if missing[1:] else f"topic {missing[0]} is"
+        raise QueueUnusable(f"{what} missing: run `ingest topics init`")
+    return found
+
+
 async def _describe(client: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Found]:
+    """The topics that are there.
+
+    `describe_topics` of aiokafka 0.14 would let a broker that creates topics by itself create them.
+    """
+    request = MetadataRequest([*names], allow_auto_topic_creation=False)
+    response = await client._send_request(request)
     found = {}
-    for topic in await client.describe_topics(list(names)):
-        error = for_code(topic["error_code"])
+    for topic in response.to_object()["topics"]:
         partitions: Sequence[Any] = topic["partitions"]
-        if topic["error_code"] == 0 and partitions:
-            found[topic["topic"]] = Found(len(partitions), len(partitions[0]["replicas"]), {})
-        elif not getattr(error, "invalid_metadata", False):
-            raise meaning_of(error())
+        if topic["error_code"] == 0:
+            found[topic["topic"]] = Found(len(partitions), len(partitions[0]["replicas"]))
+        elif topic["error_code"] != UnknownTopicOrPartitionError.errno:
+            raise meaning_of(for_code(topic["error_code"])())
     return found
 
 
@@ -134,6 +155,9 @@ async def _make(client: AIOKafkaAdminClient, names: Sequence[str], wanted: Wante
             raise QueueUnusable(
                 f"topic {name} cannot be made: {message or for_code(code).__name__}"
             )
+    async with asyncio.timeout(CONNECT_SECONDS):
+        while len(await _describe(client, names)) < len(names):  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _differences(
