@@ -1,17 +1,19 @@
 """Dead letters in Kafka: the refused bytes as the value, and in the headers why and where from."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from ingest.errors import QueueUnavailable
 from ingest.ports import DeadLetter
-from ingest.queues.kafka.connection import Connection, reach, translated
+from ingest.queues.kafka.connection import Connection, administration, translated
 from ingest.queues.kafka.producer import Headers
+from ingest.queues.kafka.topics import require
 
 HEADERS: Final = ("reason", "field", "topic", "partition", "offset", "time", "records")
-WAIT_MS: Final = 1000
+SILENCE_MS: Final = 30_000
 
 
 class StoredDeadLetter(NamedTuple):
@@ -38,20 +40,22 @@ def headers_of(letter: DeadLetter, now: datetime) -> Headers:
 
 async def dead_letters(
     connection: Connection, topic: str, on_count: Callable[[int], None] = lambda _: None
-) -> AsyncIterator[StoredDeadLetter]:
+) -> AsyncGenerator[StoredDeadLetter, None]:
     """Every dead letter that is there now, partition by partition, the oldest first.
 
     `on_count` is told first how many there are at most. Raises `QueueUnavailable` or
     `QueueUnusable`.
     """
-    await reach(connection)
-    consumer = AIOKafkaConsumer(**connection.options(), enable_auto_commit=False)
+    async with administration(connection) as client:
+        await require(client, [topic])
+    consumer = AIOKafkaConsumer(
+        **connection.options(), enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     with translated():
         try:
             await consumer.start()
-            await consumer._client._wait_on_metadata(topic)
-            partitions = consumer.partitions_for_topic(topic) or ()
-            places = [TopicPartition(topic, number) for number in sorted(partitions)]
+            numbers = await consumer._client._wait_on_metadata(topic)
+            places = [TopicPartition(topic, number) for number in sorted(numbers)]
             first = await consumer.beginning_offsets(places)
             ends = await consumer.end_offsets(places)
             on_count(sum(ends[place] - first[place] for place in places))
@@ -67,14 +71,22 @@ async def _of_partition(
 ) -> AsyncIterator[StoredDeadLetter]:
     consumer.assign([place])
     consumer.seek(place, first)
-    while await consumer.position(place) < end:
-        found = await consumer.getmany(place, timeout_ms=WAIT_MS)
-        for record in found.get(place, ()):
+    position = first
+    while position < end:
+        found = await consumer.getmany(place, timeout_ms=SILENCE_MS)
+        if not found:  # the consumer would wait for ever for a broker that is away
+            raise QueueUnavailable("Kafka does not answer in time")
+        for record in found[place]:
+            position = record.offset + 1
             if record.offset < end:
-                headers = {name: value.decode(errors="replace") for name, value in record.headers}
-                yield StoredDeadLetter(
-                    (place.partition, record.offset),
-                    record.key,
-                    record.value or b"",
-                    {name: headers.get(name, "") for name in HEADERS},
-                )
+                yield _letter_of(record)
+
+
+def _letter_of(record: ConsumerRecord) -> StoredDeadLetter:
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    return StoredDeadLetter(
+        (record.partition, record.offset),
+        record.key,
+        record.value or b"",
+        {name: headers.get(name, "") for name in HEADERS},
+    )
