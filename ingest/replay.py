@@ -1,25 +1,24 @@
 """A replay: files of messages through the in-process queue and the pipeline into a store."""
 
 import asyncio
-import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 from ingest.core.deltas import Delta, SnapshotRules, deltas_of
 from ingest.core.documents import dead_letter_document
 from ingest.core.records import Snapshot
 from ingest.core.timestamps import FIRST_DATE, LAST_DATE
 from ingest.core.totals import DailyTotal
-from ingest.embedded import drain, patience_of, pipeline_of
+from ingest.embedded import drain, fill, patience_of, pipeline_of
 from ingest.errors import Reason
-from ingest.ndjson import Write, lines_of
+from ingest.ndjson import Write
 from ingest.outcome import Outcome
-from ingest.ports import DeadLetter, Message, RecordLog, Store
+from ingest.ports import DeadLetter, RecordLog, Store
 from ingest.queues.memory import MemoryQueue, MemoryTopics
 from ingest.settings import Settings
 
@@ -95,7 +94,7 @@ async def replay(
     started = time.perf_counter()
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_fill(queue, files, on_read))
+            tasks.create_task(fill(queue, files, on_read))
             tasks.create_task(
                 drain(
                     queue,
@@ -150,25 +149,3 @@ def _chains(snapshots: Sequence[Snapshot]) -> Iterator[list[Snapshot]]:
     chain = attrgetter("device_id", "date")
     for _, own in groupby(sorted(snapshots, key=chain), key=chain):
         yield list(own)
-
-
-async def _fill(queue: MemoryQueue, files: Sequence[str], on_read: Callable[[int], None]) -> None:
-    read_before = 0
-    for name in files:
-        position = 0
-        origin = os.fsencode(name).decode(errors="replace")  # a name need not be UTF-8
-
-        def moved(to: int, before: int = read_before) -> None:
-            nonlocal position
-            position = to
-            on_read(before + to)
-
-        async for lines in lines_of(name, moved):
-            await queue.put(
-                [_new(Message, (line, None, origin, 0, at, None)) for at, line in lines]
-            )
-        read_before += position
-    await queue.close()
-
-
-_new: Final = tuple.__new__  # a message of one record is worth the microsecond this saves
