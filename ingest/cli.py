@@ -14,13 +14,14 @@ import typer
 from ingest.archive import export, partial_of
 from ingest.backends import store_to_read, store_to_write
 from ingest.cli_arguments import (
+    AfterOption,
     JsonOption,
     UserArgument,
     is_date,
-    is_instant,
     say_where_memory_went,
 )
 from ingest.cli_db import db
+from ingest.cli_kafka import letters, push_files, topics
 from ingest.core.documents import Document, delta_document, event_document, total_message
 from ingest.core.timestamps import (
     FIRST_DATE,
@@ -60,6 +61,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("push")(push_files)
+app.add_typer(topics, name="topics")
+app.add_typer(letters, name="dead-letters")
 app.add_typer(db, name="db")
 
 
@@ -80,10 +84,6 @@ CorrectionsOption = Annotated[float, typer.Option(min=0, max=1, help="Share corr
 MalformedOption = Annotated[float, typer.Option(min=0, max=1, help="Share that is no use.")]
 DayArgument = Annotated[str, typer.Argument(metavar="DATE", callback=is_date)]
 FromOption = Annotated[str, typer.Option("--from", metavar="DATE", callback=is_date)]
-AfterOption = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", callback=is_instant, help="Only those behind this time."),
-]
 ToOption = Annotated[str, typer.Option("--to", metavar="DATE", callback=is_date)]
 
 
@@ -113,7 +113,7 @@ def replay_files(
     if json:
         print(orjson.dumps(summary.document()).decode())
     else:
-        print_table(shown, count, TOTALS)
+        print_table(shown, count, TOTALS, rest="--totals writes them all")
         _print_summary(summary)
     if strict and summary.rejected:
         raise typer.Exit(1)
@@ -146,6 +146,16 @@ def simulate(
         sys.stdout.buffer.flush()
         for total in truth(plan, merge) if truth_file else ():
             write(total)
+
+
+@app.command()
+def worker() -> None:
+    """Work on the input topics of Kafka until it is stopped; the settings say how."""
+    from ingest.worker.run import work  # noqa: PLC0415 - Faust takes a second others need not pay
+
+    settings = load_settings()
+    say_where_memory_went(settings)
+    asyncio.run(work(settings))
 
 
 @app.command("totals")

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
@@ -32,6 +33,14 @@ def is_instant(text: str | None) -> str | None:
     return text
 
 
+def instant(text: str | None) -> datetime | None:
+    """The instant of a time that `is_instant` let pass, in whole milliseconds."""
+    if text is None:
+        return None
+    seconds, ms = divmod(instant_of(text, "time").ms, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
+
+
 def is_id(text: str | None) -> str | None:
     """The text if it is an id, or none is given; a usage error otherwise."""
     if text is not None and _ID.fullmatch(text) is None:
@@ -48,5 +57,15 @@ def say_where_memory_went(settings: Settings) -> None:
         )
 
 
+def say_that_kafka_is_away() -> None:
+    """Say on standard error why nothing happens."""
+    sys.stderr.write("ingest: Kafka has not answered for some seconds; still waiting\n")
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 UserArgument = Annotated[str, typer.Argument(metavar="USER", callback=is_id)]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+AfterOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", callback=is_instant, help="Only those behind this time."),
+]

@@ -2,29 +2,45 @@
 
 import asyncio
 import sys
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
 from ingest.archive import Imported, Tally, export, import_
 from ingest.backends import initialise, store_to_read, store_to_write
-from ingest.cli_arguments import JsonOption, UserArgument, is_id, say_where_memory_went
+from ingest.brokers import producer_to, topics_of
+from ingest.cli_arguments import (
+    DryRunOption,
+    JsonOption,
+    UserArgument,
+    instant,
+    is_id,
+    is_instant,
+    say_that_kafka_is_away,
+    say_where_memory_went,
+)
 from ingest.core.records import Kind
 from ingest.core.retention import whole_from
-from ingest.embedded import rules_of
+from ingest.core.timestamps import FIRST_DATE, LAST_DATE
+from ingest.embedded import patience_of, rules_of
 from ingest.ndjson import size_of
+from ingest.ports import Scope, Store
+from ingest.republish import republish
 from ingest.settings import Settings, load_settings
 from ingest.stores.documents import EVENTS, KEYS, SNAPSHOTS, TOTALS, Document
 from ingest.terminal import counting_to, print_difference, reading
 from ingest.verify import differences, mend
 
+if TYPE_CHECKING:
+    from ingest.queues.kafka import Producer
+
 db = typer.Typer(
     help="Prepare, check, mend, move and erase what the store holds.", no_args_is_help=True
 )
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 UserOption = Annotated[
     str | None, typer.Option("--user", metavar="USER", callback=is_id, help="Of one user only.")
 ]
@@ -74,6 +90,22 @@ def rebuild(
         print(f"{days:,} days, {found:,} {'differ' if dry_run else 'rebuilt'}")
 
 
+@db.command("republish")
+def republish_totals(
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", callback=is_instant, help="Only those updated then or later."),
+    ] = None,
+    user: UserOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Send stored totals to the topic of daily totals again; a reader keeps the newest of a day."""
+    settings = load_settings()
+    say_where_memory_went(settings)
+    sent = asyncio.run(_republish(settings, user, instant(since)))
+    print(orjson.dumps({"totals": sent}).decode() if json else f"{sent:,} totals sent")
+
+
 @db.command("export")
 def export_to(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="NDJSON, written when complete.")],
@@ -107,6 +139,13 @@ def import_from(
 def erase(
     user: UserArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tombstones: Annotated[
+        bool | None,
+        typer.Option(
+            help="Delete the totals from their topic too. Without either: if KAFKA_BROKERS is set "
+            "and the store is MongoDB."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Delete all there is of one user: records, totals and keys."""
@@ -114,7 +153,11 @@ def erase(
     say_where_memory_went(settings)
     if not yes:
         _confirm(f"Delete all there is of {user}?")
-    counts = asyncio.run(_erase(settings, user))
+    if tombstones is None:
+        is_set = "kafka_brokers" in settings.model_fields_set
+        tombstones = is_set and settings.repository_backend == "mongodb"
+    erasing = _erase_with_tombstones if tombstones else _erase
+    counts = asyncio.run(erasing(settings, user))
     if json:
         print(orjson.dumps(counts).decode())
     else:
@@ -178,16 +221,57 @@ async def _import(settings: Settings, name: str) -> Imported:
             return await import_(store, name, on_read)
 
 
+async def _republish(settings: Settings, user: str | None, since: datetime | None) -> int:
+    from ingest.queues.kafka import KafkaTopics  # noqa: PLC0415 - as in brokers.py
+
+    names = topics_of(settings)
+    async with store_to_read(settings) as store, _totals_producer(settings) as producer:
+        with counting_to(await store.totals.count(), "totals") as advance:
+            return await republish(
+                store.totals,
+                KafkaTopics(producer, names),
+                Scope(user),
+                since=since,
+                on_totals=advance,
+            )
+
+
 async def _erase(settings: Settings, user: str) -> dict[str, int]:
-    """The log goes first: what is left of a deletion cut short is then seen by `db verify`."""
     async with store_to_write(settings) as store:
-        records = await store.log.erase(user)
-        return {
-            EVENTS: records[Kind.ACTIVITY],
-            SNAPSHOTS: records[Kind.HEALTH],
-            TOTALS: await store.totals.erase(user),
-            KEYS: await store.keys.erase(user),
-        }
+        return await _erase_from(store, user)
+
+
+async def _erase_with_tombstones(settings: Settings, user: str) -> dict[str, int]:
+    """The tombstones go first: where they cannot be sent, erasing again still finds the days.
+
+    They go last too, over what a worker published meanwhile.
+    """
+    from ingest.queues.kafka import KafkaTopics  # noqa: PLC0415 - as in brokers.py
+
+    async with store_to_write(settings) as store, _totals_producer(settings) as producer:
+        topics = KafkaTopics(producer, topics_of(settings))
+        totals = await store.totals.totals_between(user, FIRST_DATE, LAST_DATE)
+        days = [total.day for total in totals]
+        await topics.delete_totals(days)
+        counts = await _erase_from(store, user)
+        await topics.delete_totals(days)
+        return {**counts, "tombstones": len(days)}
+
+
+async def _erase_from(store: Store, user: str) -> dict[str, int]:
+    """The log goes first: what is left of a deletion cut short is then seen by `db verify`."""
+    records = await store.log.erase(user)
+    return {
+        EVENTS: records[Kind.ACTIVITY],
+        SNAPSHOTS: records[Kind.HEALTH],
+        TOTALS: await store.totals.erase(user),
+        KEYS: await store.keys.erase(user),
+    }
+
+
+def _totals_producer(settings: Settings) -> "AbstractAsyncContextManager[Producer]":
+    topic = settings.topic_daily_totals
+    return producer_to([topic], settings, patience_of(settings), say_that_kafka_is_away)
 
 
 def _print_tally(done: str, tally: Tally, *, is_json: bool) -> None:

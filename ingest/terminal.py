@@ -57,6 +57,17 @@ EVENTS: Final[Columns] = {
     "version": "right",
 }
 
+DEAD_LETTERS: Final[Columns] = {
+    "time": "left",
+    "reason": "left",
+    "field": "left",
+    "topic": "left",
+    "partition": "right",
+    "offset": "right",
+    "records": "right",
+    "bytes": "right",
+}
+
 
 @contextmanager
 def reading(size: int | None) -> Iterator[Callable[[int], None]]:
@@ -103,8 +114,10 @@ def print_rows(documents: Sequence[Document], columns: Columns, *, is_json: bool
         print_table(documents[:ROWS_MAX], len(documents), columns)
 
 
-def print_table(shown: Sequence[Document], count: int, columns: Columns) -> None:
-    """The rows that are shown of `count`, and a line that says where the others are."""
+def print_table(
+    shown: Sequence[Document], count: int, columns: Columns, *, rest: str = "--json has them all"
+) -> None:
+    """The rows that are shown of `count`, and a line with `rest`: where the others are."""
     if not count:
         print("nothing found")
         return
@@ -117,7 +130,7 @@ def print_table(shown: Sequence[Document], count: int, columns: Columns) -> None
     Console(file=text, width=10_000, force_terminal=sys.stdout.isatty()).print(table)
     print(text.getvalue(), end="")
     if count > len(shown):
-        print(f"... and {count - len(shown):,} more; --totals or --json has them all")
+        print(f"... and {count - len(shown):,} more; {rest}")
 
 
 def _progress(count: ProgressColumn, *, is_shown: bool = True) -> Progress:

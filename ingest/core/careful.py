@@ -38,6 +38,17 @@ _LISTS: Final = (
 _INLINED: Final = (_Form(Kind.ACTIVITY, "ts", ""), _Form(Kind.HEALTH, "timestamp", ""))
 
 
+def kind_and_user(message: bytes) -> tuple[Kind, str] | None:
+    """What a message's own fields tell, unchecked otherwise; None where they do not tell it."""
+    try:
+        fields = _parsed(message)
+        kind = _form_told_by(fields, None).kind
+    except RecordRefused:
+        return None
+    user_id = fields.get("user_id")
+    return (kind, user_id) if user_id and isinstance(user_id, str) else None
+
+
 def decode_carefully(message: bytes, kind: Kind | None, window: Window) -> Decoded:
     """The rows and refusals of one message; never raises, whatever the bytes."""
     try:

@@ -70,16 +70,20 @@ def event_document(event: Event) -> Document:
 
 def dead_letter_document(refusal: Refusal, origin: str, offset: int) -> Document:
     """One line of `--dead-letters`: the original as text, or in base64 where it is not UTF-8."""
-    document: Document = {
+    return {
         "reason": refusal.reason,
         "field": refusal.field,
         "origin": origin,
         "line": offset,
         "record": refusal.place,
         "records": refusal.records,
+        **original_document(refusal.original),
     }
+
+
+def original_document(original: bytes) -> Document:
+    """What was refused, as text, or in base64 where it is not UTF-8."""
     try:
-        document["original"] = refusal.original.decode()
+        return {"original": original.decode()}
     except UnicodeDecodeError:
-        document["original_base64"] = base64.b64encode(refusal.original).decode()
-    return document
+        return {"original_base64": base64.b64encode(original).decode()}

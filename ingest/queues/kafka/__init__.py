@@ -5,14 +5,17 @@ Only this package and `ingest.worker` import a client of Kafka.
 
 from ingest.queues.kafka.connection import Connection, administration
 from ingest.queues.kafka.dead_letters import StoredDeadLetter, dead_letters
+from ingest.queues.kafka.patience import PatientProducer
 from ingest.queues.kafka.producer import Outgoing, Producer
-from ingest.queues.kafka.topics import TopicNames, Wanted, check, initialise
-from ingest.queues.kafka.totals import KafkaTopics, tombstones
+from ingest.queues.kafka.topics import Initialised, TopicNames, Wanted, check, initialise, require
+from ingest.queues.kafka.totals import KafkaTopics
 
 __all__ = [
     "Connection",
+    "Initialised",
     "KafkaTopics",
     "Outgoing",
+    "PatientProducer",
     "Producer",
     "StoredDeadLetter",
     "TopicNames",
@@ -21,5 +24,5 @@ __all__ = [
     "check",
     "dead_letters",
     "initialise",
-    "tombstones",
+    "require",
 ]

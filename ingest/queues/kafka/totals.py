@@ -1,6 +1,6 @@
 """The publisher on Kafka: totals to `daily-totals`, refusals to the dead letters."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -36,6 +36,11 @@ class KafkaTopics:
             ]
         )
 
+    async def delete_totals(self, days: Iterable[Day]) -> None:
+        """Delete the totals of these days from `daily-totals`."""
+        topic = self._topics.daily_totals
+        await self._producer.send([Outgoing(topic, total_key(day), None) for day in days])
+
     async def publish_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         topic, now = self._topics.dead_letters, self._now()
         await self._producer.send(
@@ -54,8 +59,3 @@ class KafkaTopics:
 def total_key(day: Day) -> bytes:
     """The key of a day's total: `user_id|date` (DESIGN section 5)."""
     return f"{day.user_id}|{day.date}".encode()
-
-
-def tombstones(topics: TopicNames, days: Iterable[Day]) -> Iterator[Outgoing]:
-    """What deletes these totals from `daily-totals`."""
-    return (Outgoing(topics.daily_totals, total_key(day), None) for day in days)
