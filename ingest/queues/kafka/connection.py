@@ -131,13 +131,11 @@ async def _connect(connection: Connection, broker: str) -> None:
             "KAFKA_SECURITY_PROTOCOL"
         ) from None
     except (errors.KafkaError, OSError, TimeoutError, ValueError):
-        raise QueueUnavailable(
-            f"{where} does not answer: is it running, and are KAFKA_BROKERS and "
-            "KAFKA_SECURITY_PROTOCOL right?"
-        ) from None
+        raise QueueUnavailable(f"{where} does not answer: {_CHECK}") from None
     opened.close()
 
 
+_CHECK: Final = "is it running, and are KAFKA_BROKERS and KAFKA_SECURITY_PROTOCOL right?"
 _LOGIN_REFUSED: Final = (
     errors.AuthenticationFailedError,
     errors.SaslAuthenticationFailed,
@@ -156,7 +154,7 @@ _UNUSABLE: Final = {
 }
 _UNAVAILABLE: Final = {
     errors.UnknownTopicOrPartitionError: "a topic is missing: run `ingest topics init`",
-    errors.KafkaConnectionError: "Kafka does not answer",
+    errors.KafkaConnectionError: f"Kafka does not answer: {_CHECK}",
     OSError: "Kafka does not answer",
     TimeoutError: "Kafka does not answer in time",
     errors.KafkaTimeoutError: "Kafka does not answer in time",

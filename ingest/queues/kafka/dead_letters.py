@@ -1,5 +1,6 @@
 """Dead letters in Kafka: the refused bytes as the value, and in the headers why and where from."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -39,12 +40,16 @@ def headers_of(letter: DeadLetter, now: datetime) -> Headers:
 
 
 async def dead_letters(
-    connection: Connection, topic: str, on_count: Callable[[int], None] = lambda _: None
+    connection: Connection,
+    topic: str,
+    on_count: Callable[[int], None] = lambda _: None,
+    *,
+    silence_ms: int = SILENCE_MS,
 ) -> AsyncGenerator[StoredDeadLetter, None]:
     """Every dead letter that is there now, partition by partition, the oldest first.
 
-    `on_count` is told first how many there are at most. Raises `QueueUnavailable` or
-    `QueueUnusable`.
+    `on_count` is told first how many there are at most. Raises `QueueUnavailable`, also where no
+    more comes for `silence_ms`, or `QueueUnusable`.
     """
     async with administration(connection) as client:
         await require(client, [topic])
@@ -60,26 +65,32 @@ async def dead_letters(
             ends = await consumer.end_offsets(places)
             on_count(sum(ends[place] - first[place] for place in places))
             for place in places:
-                async for letter in _of_partition(consumer, place, first[place], ends[place]):
+                consumer.assign([place])
+                consumer.seek(place, first[place])
+                async for letter in _until(consumer, place, ends[place], silence_ms):
                     yield letter
         finally:
-            await consumer.stop()
+            await _close(consumer)
 
 
-async def _of_partition(
-    consumer: AIOKafkaConsumer, place: TopicPartition, first: int, end: int
+async def _until(
+    consumer: AIOKafkaConsumer, place: TopicPartition, end: int, silence_ms: int
 ) -> AsyncIterator[StoredDeadLetter]:
-    consumer.assign([place])
-    consumer.seek(place, first)
-    position = first
+    position = await consumer.position(place)
     while position < end:
-        found = await consumer.getmany(place, timeout_ms=SILENCE_MS)
+        found = await consumer.getmany(place, timeout_ms=silence_ms)
         if not found:  # the consumer would wait for ever for a broker that is away
             raise QueueUnavailable("Kafka does not answer in time")
         for record in found[place]:
             position = record.offset + 1
             if record.offset < end:
                 yield _letter_of(record)
+
+
+async def _close(consumer: AIOKafkaConsumer) -> None:
+    """Close it; without a broker, `stop` of aiokafka 0.14 is cancelled by what it cancels."""
+    await asyncio.gather(consumer.stop(), return_exceptions=True)
+    await consumer._client.close()
 
 
 def _letter_of(record: ConsumerRecord) -> StoredDeadLetter:
