@@ -33,8 +33,9 @@ LOGIN: Final = (
 class Broker:
     """A broker process of our own, which can be killed, stopped for a while and started again."""
 
-    def __init__(self, folder: Path, classpath: str) -> None:
+    def __init__(self, folder: Path, classpath: str, *others: str) -> None:
         self._folder = folder
+        self._others = others
         self._classpath = classpath
         ports = _free_ports(len(LISTENERS) + 1)
         self._controller = ports.pop()
@@ -49,7 +50,7 @@ class Broker:
     def prepare(self) -> None:
         """What a broker needs before its first start: a certificate and a formatted folder."""
         self._make_certificate()
-        self._properties.write_text("\n".join(self._settings()))
+        self._properties.write_text("\n".join([*self._settings(), *self._others]))
         cluster = self._java("kafka.tools.StorageTool", "random-uuid").split()[-1]
         self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
 
@@ -167,12 +168,15 @@ def settings_of(address: str, name: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Broker]:
-    """A broker of our own for as long as the block runs; skips or fails where there is none."""
+def running(folder: Path, *others: str) -> Iterator[Broker]:
+    """A broker of our own for as long as the block runs; skips or fails where there is none.
+
+    `others` are more lines of its settings; the last line of a name counts.
+    """
     for program in ("java", "mvn", "keytool"):
         if shutil.which(program) is None:
             missing(f"no {program}: install Java 17 and Maven, or set INGEST_TEST_KAFKA")
-    broker = Broker(folder, _classpath(folder / "classpath"))
+    broker = Broker(folder, _classpath(folder / "classpath"), *others)
     try:
         broker.prepare()
         broker.start()
