@@ -11,6 +11,9 @@ import pytest
 from ingest.stores.documents import COLLECTIONS
 from tests.e2e.conftest import DEADLINE_SECONDS, ENVIRONMENT, Finished, Ingest
 from tests.e2e.mongodb import Database, ended_well, fill, held_in, settings_of
+from tests.e2e.test_mongodb_bad_input import is_one_clear_line
+from tests.kafka.topics import make_topics, records_in
+from tests.mongodb import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -119,3 +122,63 @@ def test_an_id_that_is_none_is_a_usage_error(ingest: Ingest) -> None:
     done = ingest("db", "erase", "u|1", "--yes")
     assert (done.status, done.out) == (2, "")
     assert "is not an id" in done.err
+
+
+@pytest.fixture
+def published(
+    ingest: Ingest, settings: Settings, filled: Database, kafka_settings: Settings
+) -> Settings:
+    """The settings of the database and of a broker that has its totals."""
+    both = settings | kafka_settings
+    make_topics(both)
+    ended_well(ingest("db", "republish", **both))
+    return both
+
+
+def published_of(user: str, settings: Settings) -> dict[bytes, bool]:
+    """Whether a reader still has a total, for each key of a user in the topic."""
+    records = records_in(settings, settings["TOPIC_DAILY_TOTALS"])
+    values = {record.key: record.value for record in records}
+    opening = f"{user}|".encode()
+    return {key: bool(value) for key, value in values.items() if key.startswith(opening)}
+
+
+def test_where_kafka_is_set_the_totals_are_deleted_from_their_topic_too(
+    ingest: Ingest, published: Settings, filled: Database
+) -> None:
+    dates = ["2025-11-13", "2025-11-14"]
+    assert published_of("u2", published) == {f"u2|{date}".encode(): True for date in dates}
+    done = ingest("db", "erase", "u2", "--yes", **published)
+    assert ended_well(done).endswith(", 2 daily_totals, 0 idempotency_keys, 2 tombstones\n")
+    assert published_of("u2", published) == {f"u2|{date}".encode(): False for date in dates}
+    assert all(published_of("u1", published).values())
+    assert of_user(held_in(filled)["daily_totals"], "u2") == []
+    done = ingest("db", "erase", "u2", "--yes", "--json", **published)
+    assert done.summary() == {**dict.fromkeys(COLLECTIONS, 0), "tombstones": 0}
+
+
+def test_without_tombstones_the_topic_is_left_as_it_is(ingest: Ingest, published: Settings) -> None:
+    done = ingest("db", "erase", "u1", "--yes", "--no-tombstones", "--json", **published)
+    assert "tombstones" not in done.summary()
+    assert published_of("u1", published) == {b"u1|2025-11-13": True}
+
+
+@pytest.mark.parametrize("options", [[], ["--tombstones"]])
+def test_without_the_broker_nothing_is_erased(
+    ingest: Ingest, settings: Settings, filled: Database, options: list[str]
+) -> None:
+    before = held_in(filled)
+    away = {**settings, "KAFKA_BROKERS": f"127.0.0.1:{free_port()}"}
+    done = ingest("db", "erase", "u1", "--yes", *options, **away)
+    assert is_one_clear_line(done, 3)
+    assert held_in(filled) == before
+
+
+def test_without_the_topic_nothing_is_erased(
+    ingest: Ingest, settings: Settings, filled: Database, kafka_settings: Settings
+) -> None:
+    before = held_in(filled)
+    done = ingest("db", "erase", "u1", "--yes", **settings, **kafka_settings)
+    assert is_one_clear_line(done, 2)
+    assert "missing: run `ingest topics init`" in done.err
+    assert held_in(filled) == before
