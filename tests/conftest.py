@@ -40,6 +40,27 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Br
         yield running_broker
 
 
+@pytest.fixture(scope="session")
+def _second_kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
+    folder = tmp_path_factory.mktemp("second-kafka")
+    with broker.running(folder, "auto.create.topics.enable=true") as running_broker:
+        yield running_broker
+
+
+@pytest.fixture
+def breakable_broker(_second_kafka_broker: broker.Broker) -> Iterator[broker.Broker]:
+    """A broker that a test may hurt: it is started again behind it. It makes topics by itself."""
+    yield _second_kafka_broker
+    if not _second_kafka_broker.is_running:
+        _second_kafka_broker.start()
+
+
+@pytest.fixture
+def breakable_settings(breakable_broker: broker.Broker) -> dict[str, str]:
+    """As `kafka_settings`, on the broker that may be hurt."""
+    return broker.settings_of(breakable_broker.address(), f"test{next(_NUMBERS)}")
+
+
 @pytest.fixture
 def kafka_settings(request: pytest.FixtureRequest) -> dict[str, str]:
     """The settings of topics of one test's own on a broker that others use too; nothing is made."""

@@ -73,6 +73,10 @@ class Broker:
             assert time.monotonic() < deadline, "the broker does not listen"
             time.sleep(0.05)
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal."""
         assert self._process is not None
@@ -85,7 +89,7 @@ class Broker:
 
     def stop(self) -> None:
         """End it in order, if it runs."""
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             self.send(signal.SIGCONT)
             self.send(signal.SIGTERM)
             self.wait()

@@ -1,10 +1,8 @@
 """The producer while its broker is killed and comes back: nothing is lost, and nothing twice."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from itertools import count
 
 import pytest
 
@@ -13,30 +11,16 @@ from ingest.errors import QueueUnavailable
 from ingest.queues.kafka import Outgoing, PatientProducer, Producer, dead_letters
 from ingest.queues.kafka.dead_letters import HEADERS
 from ingest.retries import Patience
-from tests.kafka.broker import Broker, running, settings_of
+from tests.kafka.broker import Broker
 from tests.kafka.topics import all_records, loaded, make_topics, put, records_in
 
 Settings = dict[str, str]
-_NUMBERS = count(1)
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker that a test may hurt, if it mends it; it would make topics by itself."""
-    folder = tmp_path_factory.mktemp("kafka")
-    with running(folder, "auto.create.topics.enable=true") as broker:
-        yield broker
 
 
 @pytest.fixture
-def unmade(broker: Broker) -> Settings:
-    return settings_of(broker.address(), f"faults{next(_NUMBERS)}")
-
-
-@pytest.fixture
-def settings(unmade: Settings) -> Settings:
-    make_topics(unmade)
-    return unmade
+def settings(breakable_settings: Settings) -> Settings:
+    make_topics(breakable_settings)
+    return breakable_settings
 
 
 @pytest.fixture
@@ -53,7 +37,7 @@ async def is_started(broker: Broker) -> None:
 
 
 async def test_a_broker_killed_among_sends_loses_nothing_and_the_producer_goes_on(
-    broker: Broker, settings: Settings, topic: str
+    breakable_broker: Broker, settings: Settings, topic: str
 ) -> None:
     producer = Producer(connection_of(loaded(settings)))
     sent = 0
@@ -70,9 +54,9 @@ async def test_a_broker_killed_among_sends_loses_nothing_and_the_producer_goes_o
     async with asyncio.timeout(30):
         while sent < 500:  # noqa: ASYNC110 - it counts for nobody
             await asyncio.sleep(0.001)
-    await is_killed(broker)
+    await is_killed(breakable_broker)
     assert not sending.done()
-    await is_started(broker)
+    await is_started(breakable_broker)
     await asyncio.wait_for(sending, 30)
     await producer.close()
     values = [record.value for record in await all_records(settings, topic)]
@@ -80,11 +64,11 @@ async def test_a_broker_killed_among_sends_loses_nothing_and_the_producer_goes_o
 
 
 async def test_a_cancelled_send_sends_nothing_more(
-    broker: Broker, settings: Settings, topic: str
+    breakable_broker: Broker, settings: Settings, topic: str
 ) -> None:
     producer = Producer(connection_of(loaded(settings)))
     await producer.send([Outgoing(topic, b"k", b"before")])
-    await is_killed(broker)
+    await is_killed(breakable_broker)
     sending = asyncio.create_task(
         producer.send([Outgoing(topic, b"%d" % number, b"old") for number in range(100)])
     )
@@ -92,7 +76,7 @@ async def test_a_cancelled_send_sends_nothing_more(
     sending.cancel()
     with suppress(asyncio.CancelledError):
         await sending
-    await is_started(broker)
+    await is_started(breakable_broker)
     await producer.send([Outgoing(topic, b"k", b"after")])
     await producer.close()
     values = [record.value for record in await all_records(settings, topic)]
@@ -100,25 +84,25 @@ async def test_a_cancelled_send_sends_nothing_more(
 
 
 async def test_a_patient_producer_says_that_it_waits_and_gives_up_in_time(
-    broker: Broker, settings: Settings, topic: str, monkeypatch: pytest.MonkeyPatch
+    breakable_broker: Broker, settings: Settings, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.queues.kafka.patience.SAY_SECONDS", 0.5)
     said: list[None] = []
     patience = Patience(timedelta(seconds=1), timedelta(seconds=2))
     producer = PatientProducer(connection_of(loaded(settings)), patience, lambda: said.append(None))
     await producer.send([Outgoing(topic, b"k", b"before")])
-    await is_killed(broker)
+    await is_killed(breakable_broker)
     async with asyncio.timeout(5):
         with pytest.raises(QueueUnavailable, match="does not answer"):
             await producer.send([Outgoing(topic, b"k", b"old")])
     assert len(said) == 1
     await producer.close()
-    await is_started(broker)
+    await is_started(breakable_broker)
     assert [record.value for record in await all_records(settings, topic)] == [b"before"]
 
 
 def test_reading_dead_letters_ends_when_the_broker_goes_away(
-    broker: Broker, settings: Settings
+    breakable_broker: Broker, settings: Settings
 ) -> None:
     topic = settings["TOPIC_DEAD_LETTERS"]
     put(settings, [Outgoing(topic, b"%d" % number, b"x") for number in range(40)])
@@ -128,24 +112,26 @@ def test_reading_dead_letters_ends_when_the_broker_goes_away(
         letters = dead_letters(connection_of(loaded(settings)), topic, silence_ms=1000)
         first = await anext(letters)
         assert first.headers == dict.fromkeys(HEADERS, "")
-        await is_killed(broker)
+        await is_killed(breakable_broker)
         try:
             with pytest.raises(QueueUnavailable, match="does not answer in time"):
                 async for _ in letters:
                     pass
         finally:
-            await is_started(broker)
+            await is_started(breakable_broker)
 
     asyncio.run(asyncio.wait_for(read_on_without_a_broker(), 30))
 
 
-def test_looking_for_topics_makes_none_even_where_a_broker_would(unmade: Settings) -> None:
+def test_looking_for_topics_makes_none_even_where_a_broker_would(
+    breakable_settings: Settings,
+) -> None:
     def missing() -> list[str]:
-        done = asyncio.run(initialise_topics(loaded(unmade), dry_run=True))
+        done = asyncio.run(initialise_topics(loaded(breakable_settings), dry_run=True))
         assert done.differing == []
         return [*done.made]
 
     assert len(missing()) == 4
     assert len(missing()) == 4
-    make_topics(unmade)
+    make_topics(breakable_settings)
     assert missing() == []
