@@ -23,15 +23,14 @@ from ingest.cli_arguments import (
     say_that_kafka_is_away,
     say_where_memory_went,
 )
-from ingest.core.records import Kind
 from ingest.core.retention import whole_from
-from ingest.core.timestamps import FIRST_DATE, LAST_DATE
 from ingest.embedded import patience_of, rules_of
+from ingest.erasure import erase, erase_with_tombstones
 from ingest.ndjson import size_of
-from ingest.ports import Scope, Store
+from ingest.ports import Scope
 from ingest.republish import republish
 from ingest.settings import Settings, load_settings
-from ingest.stores.documents import EVENTS, KEYS, SNAPSHOTS, TOTALS, Document
+from ingest.stores.documents import Document
 from ingest.terminal import counting_to, print_difference, reading
 from ingest.verify import differences, mend
 
@@ -136,7 +135,7 @@ def import_from(
 
 
 @db.command("erase")
-def erase(
+def erase_user(
     user: UserArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     tombstones: Annotated[
@@ -238,35 +237,15 @@ async def _republish(settings: Settings, user: str | None, since: datetime | Non
 
 async def _erase(settings: Settings, user: str) -> dict[str, int]:
     async with store_to_write(settings) as store:
-        return await _erase_from(store, user)
+        return await erase(store, user)
 
 
 async def _erase_with_tombstones(settings: Settings, user: str) -> dict[str, int]:
-    """The tombstones go first: where they cannot be sent, erasing again still finds the days.
-
-    They go last too, over what a worker published meanwhile.
-    """
     from ingest.queues.kafka import KafkaTopics  # noqa: PLC0415 - as in brokers.py
 
     async with store_to_write(settings) as store, _totals_producer(settings) as producer:
         topics = KafkaTopics(producer, topics_of(settings))
-        totals = await store.totals.totals_between(user, FIRST_DATE, LAST_DATE)
-        days = [total.day for total in totals]
-        await topics.delete_totals(days)
-        counts = await _erase_from(store, user)
-        await topics.delete_totals(days)
-        return {**counts, "tombstones": len(days)}
-
-
-async def _erase_from(store: Store, user: str) -> dict[str, int]:
-    """The log goes first: what is left of a deletion cut short is then seen by `db verify`."""
-    records = await store.log.erase(user)
-    return {
-        EVENTS: records[Kind.ACTIVITY],
-        SNAPSHOTS: records[Kind.HEALTH],
-        TOTALS: await store.totals.erase(user),
-        KEYS: await store.keys.erase(user),
-    }
+        return await erase_with_tombstones(store, topics, user)
 
 
 def _totals_producer(settings: Settings) -> "AbstractAsyncContextManager[Producer]":
