@@ -148,6 +148,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     """How Faust is set up: no tables, no web server, no topics of its own, no acknowledgements."""
     session_seconds = settings.kafka_session_timeout.total_seconds()
     return {
+        "env_prefix": "INGEST_FAUST_",  # or Faust takes WEB_PORT and others from the environment
         "broker": ";".join(f"kafka://{broker}" for broker in settings.kafka_brokers),
         "broker_credentials": _credentials(connection_of(settings)),
         "broker_client_id": "ingest",

@@ -5,7 +5,7 @@ often it is sent. What it cannot deliver it keeps trying, so a broker that is aw
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,7 @@ from ingest.queues.kafka.connection import Connection, reach, translated
 BATCH_BYTES: Final = 256 * 1024
 _partition_of: Final = DefaultPartitioner()
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = list[tuple[str, bytes]]
 
 
 class Outgoing(NamedTuple):
@@ -27,7 +27,7 @@ class Outgoing(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Headers = ()
+    headers: Headers | None = None
 
 
 class Producer:
@@ -107,9 +107,10 @@ async def _batches(
             all_partitions = partitions[topic] = sorted(await producer.partitions_for(topic))
         place = topic, _partition_of(key, all_partitions, all_partitions)
         own = batches.setdefault(place, [])
-        if not own or own[-1].append(timestamp=None, key=key, value=value, headers=headers) is None:
+        fields = {"timestamp": None, "key": key, "value": value, "headers": headers or []}
+        if not own or own[-1].append(**fields) is None:
             own.append(producer.create_batch())
-            own[-1].append(timestamp=None, key=key, value=value, headers=headers)
+            own[-1].append(**fields)
     for own in batches.values():
         for batch in own:
             batch.close()
