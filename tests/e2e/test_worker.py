@@ -23,7 +23,6 @@ def fleet(
 
 
 def test_every_total_is_the_truth_in_the_store_and_in_the_topic(fleet: Fleet, ingest: Ingest):
-    
 
     workers = fleet.started(2)
     fleet.send(MONTH.lines)

@@ -12,7 +12,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ from ingest.core.documents import total_message
 from ingest.core.merge import DeviceMerge
 from ingest.ports import Scope
 from ingest.queues.kafka import Outgoing, Producer, administration, initialise
+from ingest.retries import Patience, until_done
 from ingest.settings import Settings
 from ingest.simulation import Plan, messages, truth
 from ingest.stores.mongo import opened_to_read
@@ -34,6 +37,8 @@ from tests.mongodb import connection_to, wanted
 
 DEADLINE_SECONDS = 120
 COMMAND = (sys.executable, "-m", "ingest")
+PATIENCE = Patience(timedelta(seconds=1), timedelta(seconds=DEADLINE_SECONDS))
+SLICE = 40
 REVISED = {"revision", "updated_at"}
 Message = dict[str, Any]
 
@@ -52,7 +57,9 @@ class Worker:
     def logged(self, event: str) -> list[Message]:
         """The lines of its log with this event."""
         name = f'"event":"{event}"'.encode()
-        return [orjson.loads(line) for line in self.log_file.read_bytes().splitlines() if name in line]
+        return [
+            orjson.loads(line) for line in self.log_file.read_bytes().splitlines() if name in line
+        ]
 
     def is_working(self) -> bool:
         assert self.process.poll() is None, f"a worker ended: {self.log_file.read_text()[-3000:]}"
@@ -135,14 +142,29 @@ class Fleet:
                 worker.kill()
 
     def send(self, lines: Iterable[bytes]) -> None:
-        """What `ingest push` does of these lines."""
+        """What `ingest push` does of these lines, as often as it takes."""
 
         async def sending() -> None:
             producer = Producer(connection_of(self.settings))
-            await producer.send([self._outgoing(line) for line in lines])
+            outgoing = [self._outgoing(line) for line in lines]
+            await until_done(lambda: producer.send(outgoing), PATIENCE)
             await producer.close()
 
         asyncio.run(sending())
+
+    @contextmanager
+    def fed(self, lines: Sequence[bytes], seconds: float) -> Iterator[None]:
+        """Send these lines bit by bit, while the block does what it likes."""
+
+        def feeding() -> None:
+            for first in range(0, len(lines), SLICE):
+                self.send(lines[first : first + SLICE])
+                time.sleep(seconds * SLICE / len(lines))
+
+        with ThreadPoolExecutor(1) as thread:
+            fed = thread.submit(feeding)
+            yield
+            fed.result()
 
     def _outgoing(self, line: bytes) -> Outgoing:
         topic = self.topics.activity_events
