@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pymongo
 import pytest
 
 from tests.e2e.conftest import Ingest
