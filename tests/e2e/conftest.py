@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
+from tests.e2e.environment import COMMAND, ENVIRONMENT
+from tests.e2e.workers import Fleet, fleet_of, stored_in
+from tests.mongodb import Server, running
+
 DEADLINE_SECONDS = 20
-COMMAND = (sys.executable, "-m", "ingest")
-ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8"}
 
 
 class Finished(NamedTuple):
@@ -123,3 +125,39 @@ def next_bytes(descriptor: int) -> bytes:
 def bytes_until_end(descriptor: int) -> bytes:
     """All that comes out of a pipe or a terminal."""
     return b"".join(iter(lambda: next_bytes(descriptor), b""))
+
+
+@pytest.fixture
+def fleet(
+    tmp_path: Path, kafka_settings: dict[str, str], mongodb_uri: str, mongodb_database: str
+) -> Iterator[Fleet]:
+    """Workers on topics and in a database of this test's own; none runs yet."""
+    with fleet_of(tmp_path, kafka_settings | stored_in(mongodb_uri, mongodb_database)) as prepared:
+        yield prepared
+
+
+@pytest.fixture
+def breakable_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A store that may be hurt, and keeps what it confirmed."""
+    with running(tmp_path_factory.mktemp("mongodb"), "--sync-on-commit") as server:
+        yield server
+        server.kill()  # to end in order would take it 2 s
+
+
+@pytest.fixture
+def fleet_on_breakable_store(
+    tmp_path: Path, kafka_settings: dict[str, str], breakable_store: Server
+) -> Iterator[Fleet]:
+    """As `fleet`, on a store that may be hurt."""
+    with fleet_of(tmp_path, kafka_settings | stored_in(breakable_store.uri, "ingest")) as prepared:
+        yield prepared
+
+
+@pytest.fixture
+def fleet_on_breakable_broker(
+    tmp_path: Path, breakable_settings: dict[str, str], mongodb_uri: str, mongodb_database: str
+) -> Iterator[Fleet]:
+    """As `fleet`, on a broker that may be hurt."""
+    stored = stored_in(mongodb_uri, mongodb_database)
+    with fleet_of(tmp_path, breakable_settings | stored) as prepared:
+        yield prepared

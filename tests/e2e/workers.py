@@ -1,13 +1,11 @@
-"""Workers as they run in production: processes on a real broker and a real store, and what came out.
+"""Workers as they run in production: processes on a real broker and store, and what came of it.
 
 What is sent to them is simulated, so the right totals are known.
 """
 
 import asyncio
-import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -27,20 +25,40 @@ from ingest.brokers import connection_of, topics_of, wanted_of
 from ingest.core.documents import total_message
 from ingest.core.merge import DeviceMerge
 from ingest.ports import Scope
-from ingest.queues.kafka import Outgoing, Producer, administration, initialise
+from ingest.queues.kafka import (
+    Outgoing,
+    Producer,
+    StoredDeadLetter,
+    administration,
+    dead_letters,
+    initialise,
+)
 from ingest.retries import Patience, until_done
 from ingest.settings import Settings
 from ingest.simulation import Plan, messages, truth
 from ingest.stores.mongo import opened_to_read
-from tests.e2e.conftest import ENVIRONMENT
+from tests.e2e.environment import COMMAND, ENVIRONMENT
 from tests.mongodb import connection_to, wanted
 
 DEADLINE_SECONDS = 120
-COMMAND = (sys.executable, "-m", "ingest")
 PATIENCE = Patience(timedelta(seconds=1), timedelta(seconds=DEADLINE_SECONDS))
 SLICE = 40
 REVISED = {"revision", "updated_at"}
 Message = dict[str, Any]
+
+
+def stored_in(uri: str, database: str) -> dict[str, str]:
+    """The settings of a store on MongoDB; small batches, so that there is much to disturb."""
+    return {
+        "REPOSITORY_BACKEND": "mongodb",
+        "MONGODB_URI": uri,
+        "MONGODB_DATABASE": database,
+        "MONGODB_MIN_POOL_SIZE": "0",
+        "MONGODB_TIMEOUT_SECONDS": "5",
+        "RETRY_DELAY_MAX": "1s",
+        "BATCH_SIZE_MAX": "20",
+        "BATCH_WAIT_SECONDS": "0.05",
+    }
 
 
 class Worker:
@@ -48,7 +66,7 @@ class Worker:
 
     def __init__(self, settings: Mapping[str, str], log: Path, command: Sequence[str]) -> None:
         self.log_file = log
-        environment = ENVIRONMENT | {"PYTHONPATH": os.getcwd()} | dict(settings)
+        environment = ENVIRONMENT | {"PYTHONPATH": str(Path.cwd())} | dict(settings)
         with log.open("wb") as output:
             self.process = subprocess.Popen(  # noqa: S603 - our own command
                 command, cwd=log.parent, env=environment, stdout=output, stderr=output
@@ -60,6 +78,9 @@ class Worker:
         return [
             orjson.loads(line) for line in self.log_file.read_bytes().splitlines() if name in line
         ]
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
 
     def is_working(self) -> bool:
         assert self.process.poll() is None, f"a worker ended: {self.log_file.read_text()[-3000:]}"
@@ -152,6 +173,16 @@ class Fleet:
 
         asyncio.run(sending())
 
+    def send_as_it_is(self, outgoing: Sequence[Outgoing]) -> None:
+        """Send these messages."""
+
+        async def sending() -> None:
+            producer = Producer(connection_of(self.settings))
+            await producer.send(outgoing)
+            await producer.close()
+
+        asyncio.run(sending())
+
     @contextmanager
     def fed(self, lines: Sequence[bytes], seconds: float) -> Iterator[None]:
         """Send these lines bit by bit, while the block does what it likes."""
@@ -196,6 +227,13 @@ class Fleet:
             ]
             return await consumer.end_offsets(places)
 
+    def must_be(self, told: list[Message]) -> None:
+        """Wait until all is done; then store and topic hold these totals, in order."""
+        self.finish()
+        assert self.stored() == told
+        assert self.published() == told
+        assert self.published_out_of_order() == []
+
     def finish(self, seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until everything sent is done and committed."""
         eventually(lambda: self.behind() == 0, seconds, every=0.3)
@@ -222,6 +260,21 @@ class Fleet:
         """What a compacted `daily-totals` holds in the end: of each key the last message."""
         last = dict(self.read(self.topics.daily_totals))
         return ordered(orjson.loads(value) for value in last.values() if value is not None)
+
+    def published_by_revision(self) -> list[Message]:
+        """What a reader holds that keeps the highest revision of each day."""
+        found = [orjson.loads(value) for _, value in self.read(self.topics.daily_totals) if value]
+        found.sort(key=lambda total: total["revision"])
+        return ordered({(t["user_id"], t["date"]): t for t in found}.values())
+
+    def dead_letters(self) -> list[StoredDeadLetter]:
+        """Every dead letter, partition by partition."""
+
+        async def reading() -> list[StoredDeadLetter]:
+            found = dead_letters(connection_of(self.settings), self.topics.dead_letters)
+            return [letter async for letter in found]
+
+        return asyncio.run(reading())
 
     def published_out_of_order(self) -> list[bytes]:
         """The keys of which an older revision follows a newer one."""
