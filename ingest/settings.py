@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     kafka_brokers: BrokerList = ("127.0.0.1:9092",)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    kafka_sasl_username: str = ""
+    kafka_sasl_username: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     kafka_sasl_password: SecretStr = SecretStr("")
     kafka_tls_ca: FilePath | None = None
     kafka_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "ingest"
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     shutdown_seconds: Annotated[float, Field(ge=1, le=3600)] = 25
     dead_letter_share_max: Annotated[float, Field(gt=0, le=1)] = 0.5
     dead_letter_consecutive_max: Annotated[int, Field(ge=1)] = 1000
-    web_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    web_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$")] = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, lt=PORTS)] = 8000
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     day_cache_size: Annotated[int, Field(ge=1)] = 50_000

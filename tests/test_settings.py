@@ -22,9 +22,31 @@ DEFAULTS = {
     "MONGODB_MIN_POOL_SIZE": 10,
     "MONGODB_TIMEOUT_SECONDS": 10,
     "RETENTION": None,
+    "KAFKA_BROKERS": ("127.0.0.1:9092",),
+    "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+    "KAFKA_SASL_MECHANISM": "PLAIN",
+    "KAFKA_SASL_USERNAME": "",
+    "KAFKA_SASL_PASSWORD": SecretStr(""),
+    "KAFKA_TLS_CA": None,
+    "KAFKA_GROUP": "ingest",
+    "KAFKA_PARTITIONS": 12,
+    "KAFKA_REPLICATION": 1,
+    "KAFKA_SESSION_TIMEOUT": timedelta(seconds=30),
+    "TOPIC_ACTIVITY_EVENTS": "activity-events",
+    "TOPIC_HEALTH_SNAPSHOTS": "health-snapshots",
+    "TOPIC_DAILY_TOTALS": "daily-totals",
+    "TOPIC_DEAD_LETTERS": "ingest-dead-letters",
     "RETRY_DELAY_MAX": timedelta(seconds=10),
     "RETRY_TIMEOUT": timedelta(minutes=2),
     "BATCH_SIZE_MAX": 1000,
+    "BATCH_WAIT_SECONDS": 0.2,
+    "STALL_TIMEOUT": timedelta(minutes=5),
+    "SHUTDOWN_SECONDS": 25,
+    "DEAD_LETTER_SHARE_MAX": 0.5,
+    "DEAD_LETTER_CONSECUTIVE_MAX": 1000,
+    "WEB_HOST": "127.0.0.1",
+    "WEB_PORT": 8000,
+    "LOG_LEVEL": "info",
     "DAY_CACHE_SIZE": 50_000,
     "FUTURE_SKEW_MAX": DAY,
     "IDEMPOTENCY_TTL": 7 * DAY,
@@ -50,9 +72,31 @@ BAD = {
     "MONGODB_MIN_POOL_SIZE": ["-1", "1.5", "10001"],
     "MONGODB_TIMEOUT_SECONDS": ["0", "-1", "soon", "nan", "inf", "3601"],
     "RETENTION": ["0", "13d", "-1", "for ever"],
+    "KAFKA_BROKERS": ["kafka", "kafka:", "kafka:0", "kafka:65536", "kafka://a:1", "a:1;b:2", ","],
+    "KAFKA_SECURITY_PROTOCOL": ["plaintext", "TLS", "SASL"],
+    "KAFKA_SASL_MECHANISM": ["SCRAM", "GSSAPI", "plain"],
+    "KAFKA_SASL_USERNAME": ["a\nb", "a\tb"],
+    "KAFKA_SASL_PASSWORD": [],  # any text may be one
+    "KAFKA_TLS_CA": ["/nowhere/ca.pem", "/"],
+    "KAFKA_GROUP": ["a b", "a/b", "a" * 250],
+    "KAFKA_PARTITIONS": ["0", "-1", "10001", "many"],
+    "KAFKA_REPLICATION": ["0", "33", "1.5"],
+    "KAFKA_SESSION_TIMEOUT": ["5s", "0", "31m", "soon"],
+    "TOPIC_ACTIVITY_EVENTS": ["a b", ".", "..", "a/b", "a" * 250],
+    "TOPIC_HEALTH_SNAPSHOTS": ["a b", "é"],
+    "TOPIC_DAILY_TOTALS": ["a,b"],
+    "TOPIC_DEAD_LETTERS": ["a:b"],
     "RETRY_DELAY_MAX": ["0", "-1s", "soon"],
     "RETRY_TIMEOUT": ["-1", "never"],
     "BATCH_SIZE_MAX": ["0", "-1", "100001", "1.5", "many", "1e3", "0x10"],
+    "BATCH_WAIT_SECONDS": ["0", "61", "soon", "nan"],
+    "STALL_TIMEOUT": ["9s", "-1", "never"],
+    "SHUTDOWN_SECONDS": ["0", "3601", "inf"],
+    "DEAD_LETTER_SHARE_MAX": ["0", "1.1", "half", "50%"],
+    "DEAD_LETTER_CONSECUTIVE_MAX": ["0", "-1", "1.5"],
+    "WEB_HOST": ["a b", "http://a", "a/b"],
+    "WEB_PORT": ["-1", "65536", "http"],
+    "LOG_LEVEL": ["loud", "INFO"],
     "DAY_CACHE_SIZE": ["0", "-1", "1.5", "many", "none"],
     "FUTURE_SKEW_MAX": ["-1h", "1w", "1.5h", "h", "24 hours", "1h30m", "P1D", "inf", "999999999d"],
     "IDEMPOTENCY_TTL": ["-1", "soon", "7 d", "1e3", "7D", "nan"],
@@ -207,3 +251,41 @@ def test_the_smaller_pool_size_is_not_the_larger(environment: pytest.MonkeyPatch
     environment.setenv("MONGODB_MAX_POOL_SIZE", "9")
     with pytest.raises(SettingsInvalid, match=r"^MONGODB_MIN_POOL_SIZE must be at most [^\n]+\Z"):
         load_settings()
+
+
+TOPICS = [name for name in DEFAULTS if name.startswith("TOPIC_")]
+
+
+@pytest.mark.parametrize("name", TOPICS)
+@pytest.mark.parametrize("other", TOPICS)
+def test_no_topic_is_two_of_them(environment: pytest.MonkeyPatch, name: str, other: str) -> None:
+    if name == other:
+        return
+    environment.setenv(name, str(DEFAULTS[other]))
+    with pytest.raises(SettingsInvalid, match=rf"^{', '.join(TOPICS)} must be different topics\Z"):
+        load_settings()
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"KAFKA_SASL_USERNAME": "ann"}, {"KAFKA_SASL_PASSWORD": "secret"}],
+    ids=["neither", "only a user", "only a password"],
+)
+def test_a_login_has_a_user_and_a_password(
+    environment: pytest.MonkeyPatch, protocol: str, given: dict[str, str]
+) -> None:
+    for name, value in {"KAFKA_SECURITY_PROTOCOL": protocol, **given}.items():
+        environment.setenv(name, value)
+    with pytest.raises(SettingsInvalid, match=r"needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"):
+        load_settings()
+
+
+def test_brokers_are_addresses_between_commas(environment: pytest.MonkeyPatch) -> None:
+    found = setting(environment, "KAFKA_BROKERS", " a.example:9092, b-2:9093 ,[::1]:9094,")
+    assert found == ("a.example:9092", "b-2:9093", "[::1]:9094")
+
+
+def test_the_password_of_kafka_is_never_shown(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("KAFKA_SASL_PASSWORD", "secret")
+    assert "secret" not in repr(load_settings())

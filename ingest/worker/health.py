@@ -1,7 +1,7 @@
 """What can be asked of a worker over HTTP, and the watch that notices when it stands still.
 
 `/livez`: the event loop turns, and no partition stands still with messages waiting. `/readyz`:
-partitions are assigned, nothing is being retried, and the store answers. `/metrics`: Prometheus.
+partitions are assigned, nothing is being retried, Kafka and the store answer. `/metrics`: Prometheus.
 """
 
 import asyncio
@@ -61,6 +61,7 @@ class Watch:
         self._stall_seconds = stall_timeout.total_seconds()
         self._now = now
         self._lag: Mapping[Place, int] = {}
+        self._queue_problem: str | None = None
         self.store: Store | None = None
 
     async def look(self) -> None:
@@ -68,8 +69,10 @@ class Watch:
         try:
             lag = await self._group.lag(self._batches.positions)
         except Exception as error:
+            self._queue_problem = f"Kafka does not answer ({type(error).__name__})"
             log.warning("ingest.lag_unknown", error=type(error).__name__)
             return
+        self._queue_problem = None
         for gone in self._lag.keys() - lag.keys():
             self._metrics.lag.remove(gone.topic, str(gone.partition))
         for place, count in lag.items():
@@ -93,8 +96,8 @@ class Watch:
         """Why no messages are being worked on now, None where they are."""
         if not self._group.assigned or self._group.is_rebalancing:
             return "no partitions are assigned"
-        if waiting := next(iter(self._batches.waiting.values()), None):
-            return waiting
+        if problem := next(iter(self._batches.waiting.values()), self._queue_problem):
+            return problem
         return await self._store_problem()
 
     async def _store_problem(self) -> str | None:

@@ -22,9 +22,30 @@ BAD_SETTINGS = [
     ("MONGODB_MIN_POOL_SIZE", "51"),
     ("MONGODB_TIMEOUT_SECONDS", "0"),
     ("RETENTION", "13d"),
+    ("KAFKA_BROKERS", "kafka"),
+    ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+    ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+    ("KAFKA_SASL_USERNAME", "a\tb"),
+    ("KAFKA_TLS_CA", "/nowhere/ca.pem"),
+    ("KAFKA_GROUP", "a b"),
+    ("KAFKA_PARTITIONS", "0"),
+    ("KAFKA_REPLICATION", "0"),
+    ("KAFKA_SESSION_TIMEOUT", "5s"),
+    ("TOPIC_ACTIVITY_EVENTS", "a b"),
+    ("TOPIC_HEALTH_SNAPSHOTS", "a b"),
+    ("TOPIC_DAILY_TOTALS", "a b"),
+    ("TOPIC_DEAD_LETTERS", "a b"),
     ("RETRY_DELAY_MAX", "0"),
     ("RETRY_TIMEOUT", "-1"),
     ("BATCH_SIZE_MAX", "0"),
+    ("BATCH_WAIT_SECONDS", "0"),
+    ("STALL_TIMEOUT", "1s"),
+    ("SHUTDOWN_SECONDS", "0"),
+    ("DEAD_LETTER_SHARE_MAX", "2"),
+    ("DEAD_LETTER_CONSECUTIVE_MAX", "0"),
+    ("WEB_HOST", "a b"),
+    ("WEB_PORT", "65536"),
+    ("LOG_LEVEL", "loud"),
     ("DAY_CACHE_SIZE", "0"),
     ("FUTURE_SKEW_MAX", "-1h"),
     ("FUTURE_SKEW_MAX", "999999999d"),  # a time that far ahead has no date
@@ -135,9 +156,8 @@ def test_a_bad_setting_is_one_clear_line_that_names_it(
 
 
 def test_every_setting_has_a_bad_value_here() -> None:
-    assert {variable for variable, _ in BAD_SETTINGS} == {
-        field.upper() for field in Settings.model_fields
-    }
+    all_settings = {field.upper() for field in Settings.model_fields}
+    assert {variable for variable, _ in BAD_SETTINGS} == all_settings - {"KAFKA_SASL_PASSWORD"}
 
 
 @pytest.mark.parametrize("command", [["simulate"], ["totals", "u1"]], ids=str)

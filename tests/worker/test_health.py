@@ -101,6 +101,10 @@ async def test_without_an_answer_from_the_broker_what_was_known_stays():
     await watched.after(1)
     watched.broker.lags = QueueUnavailable("Kafka does not answer in time")
     assert await watched.after(STALL_SECONDS) == [HERE]
+    assert await watched.watch.unready() == "Kafka does not answer (QueueUnavailable)"
+    watched.broker.lags = {HERE: 0, THERE: 0}
+    await watched.after(1)
+    assert await watched.watch.unready() is None
 
 
 async def test_lag_is_shown_by_partition_and_goes_with_it():

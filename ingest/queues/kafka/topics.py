@@ -20,6 +20,7 @@ INPUT_BYTES_MAX: Final = (
 DEAD_LETTER_BYTES_MAX: Final = 4 * MIB
 DEAD_LETTER_DAYS: Final = 30
 DAY_MS: Final = 86_400_000
+REPLICAS_DURABLE: Final = 3
 POLL_SECONDS: Final = 0.05
 
 
@@ -45,13 +46,22 @@ class Wanted(NamedTuple):
     replication: int
 
     def configurations(self) -> dict[str, dict[str, str]]:
-        """What differs from the broker's defaults, by topic."""
-        inputs = {"cleanup.policy": "delete", "max.message.bytes": str(INPUT_BYTES_MAX)}
+        """What differs from the broker's defaults, by topic.
+
+        Of three copies or more, two must have a message before it counts as written.
+        """
+        durable = {"min.insync.replicas": "2"} if self.replication >= REPLICAS_DURABLE else {}
+        inputs = {
+            **durable,
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(INPUT_BYTES_MAX),
+        }
         return {
             self.topics.activity_events: inputs,
             self.topics.health_snapshots: inputs,
-            self.topics.daily_totals: {"cleanup.policy": "compact"},
+            self.topics.daily_totals: {**durable, "cleanup.policy": "compact"},
             self.topics.dead_letters: {
+                **durable,
                 "cleanup.policy": "delete",
                 "max.message.bytes": str(DEAD_LETTER_BYTES_MAX),
                 "retention.ms": str(DEAD_LETTER_DAYS * DAY_MS),
