@@ -153,9 +153,7 @@ def worker() -> None:
     """Work on the input topics of Kafka until it is stopped; the settings say how."""
     from ingest.worker.run import work  # noqa: PLC0415 - Faust takes a second others need not pay
 
-    settings = load_settings()
-    say_where_memory_went(settings)
-    asyncio.run(work(settings))
+    asyncio.run(work(load_settings()))
 
 
 @app.command("totals")

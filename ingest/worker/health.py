@@ -1,7 +1,8 @@
 """What can be asked of a worker over HTTP, and the watch that notices when it stands still.
 
 `/livez`: the event loop turns, and no partition stands still with messages waiting. `/readyz`:
-partitions are assigned, nothing is being retried, Kafka and the store answer. `/metrics`: Prometheus.
+partitions are assigned, nothing is being retried, Kafka and the store answer. `/metrics`: for
+Prometheus.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingest.core.records import Day
-from ingest.errors import BatchRetryable, StoreUnusable
+from ingest.errors import BatchRetryable, SettingsInvalid, StoreUnusable
 from ingest.metrics import Metrics
 from ingest.ports import Store
 from ingest.settings import Settings
@@ -121,17 +122,28 @@ class Watch:
 
 @asynccontextmanager
 async def serving(settings: Settings, watch: Watch, metrics: Metrics) -> AsyncIterator[None]:
-    """The web port, open for as long as the block runs; `WEB_PORT=0` takes any, and logs which."""
+    """The web port, open for as long as the block runs; `WEB_PORT=0` takes any, and logs which.
+
+    Raises `SettingsInvalid` where it cannot be opened.
+    """
     app = web.Application()
     app.add_routes(_Pages(watch, metrics).routes())
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.web_host, settings.web_port).start()
+        await _listen(runner, settings.web_host, settings.web_port)
         log.info("ingest.web_started", address=[*runner.addresses[0]][:2])
         yield
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        reason = (error.strerror or "").rpartition(": ")[2]  # asyncio puts the address before it
+        raise SettingsInvalid(f"WEB_HOST={host} WEB_PORT={port}: {reason}") from error
 
 
 class _Pages(NamedTuple):

@@ -4,9 +4,9 @@ import asyncio
 import signal
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Final
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
@@ -36,9 +36,13 @@ async def work(settings: Settings) -> None:
     with _stop_signals() as asked:
         try:
             await app.start()
-            problem = await _until_over(app, asked)
-        finally:
-            await _stop(app, settings.shutdown_seconds)
+        except BaseException:
+            await _within(1, app.stop())
+            raise
+        if settings.repository_backend == "inmemory":
+            log.warning("ingest.store_in_memory", mend="REPOSITORY_BACKEND=mongodb")
+        problem = await _until_over(app, asked)
+        await _stop(app, settings.shutdown_seconds)
     if problem is not None:
         raise _as_stopped(problem)
 
@@ -63,13 +67,21 @@ async def _stop(app: WorkerApp, seconds: float) -> None:
     """Finish the batch in hand, commit and leave the group, all within this time."""
     deadline = time.monotonic() + seconds
     log.info("ingest.worker_stopping")
-    with suppress(TimeoutError):
-        await asyncio.wait_for(
-            app.drain(seconds * (1 - STOP_SHARE)), seconds * (1 - STOP_SHARE / 2)
-        )
-    with suppress(TimeoutError):
-        await asyncio.wait_for(app.stop(), max(0.1, deadline - time.monotonic()))
+    drain_seconds = seconds * (1 - STOP_SHARE)
+    await _within(drain_seconds + seconds * STOP_SHARE / 2, app.drain(drain_seconds))
+    await _within(max(0.1, deadline - time.monotonic()), app.stop())
     log.info("ingest.worker_stopped")
+
+
+async def _within(seconds: float, ending: Coroutine[Any, Any, Any]) -> None:
+    """Wait for this, but no longer; what it raises changes nothing any more.
+
+    aiokafka 0.14 is cancelled by what it cancels when it is stopped without its broker.
+    """
+    task = asyncio.ensure_future(ending)
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    if not done or task.cancelled() or task.exception() is not None:
+        log.warning("ingest.stop_incomplete", next="what was not committed is read again")
 
 
 @contextmanager
