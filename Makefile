@@ -13,10 +13,13 @@ demo: $(DONE)  ## replay a month of real data and print the daily totals
 # of measuring it.
 COVERED := tests/core $(wildcard tests/test_pipeline*.py) tests/test_outcome.py tests/stores
 
+# Two processes, a file of tests in each: what waits for a server leaves a core to what computes.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(DONE)  ## the whole test suite
-	$(BIN)/python -m pytest $(COVERED) --cov=ingest.core --cov=ingest.pipeline --cov-branch \
+	$(PYTEST) $(COVERED) --cov=ingest.core --cov=ingest.pipeline --cov-branch \
 		--cov-report=term:skip-covered --cov-fail-under=100
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(COVERED))
+	$(PYTEST) $(addprefix --ignore=,$(COVERED))
 
 check: $(DONE)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """Logs as JSON, one line an event, on standard error; never with a health value or a user id.
 
-What libraries log is shown as its template, without the values that would fill it in: those may
-quote a message.
+Of what libraries log only errors are shown, and of those the template, without the values that
+would fill it in: they may quote a message. Clients of Kafka warn of much that is as it should be.
 """
 
 import logging
@@ -25,7 +25,7 @@ def configure(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[_Templates()], force=True)
+    logging.basicConfig(level=logging.ERROR, handlers=[_Templates()], force=True)
 
 
 class _Templates(logging.Handler):
@@ -35,10 +35,7 @@ class _Templates(logging.Handler):
         details = {"library": record.name, "text": str(record.msg)[:500]}
         if record.exc_info and record.exc_info[0] is not None:
             details["error"] = record.exc_info[0].__name__
-        logger = structlog.get_logger()
-        (logger.error if record.levelno >= logging.ERROR else logger.warning)(
-            "ingest.library_said", **details
-        )
+        structlog.get_logger().error("ingest.library_said", **details)
 
 
 def _text(event: dict[str, Any], **_: Any) -> str:

@@ -34,7 +34,7 @@ ONE_DAY: Final = 86_400.0
 class WorkerApp(faust.App):
     """A `faust.App` that opens its store when it starts and closes it when it stops.
 
-    `failure` is done when a bug, or a promise that cannot be kept, has stopped it.
+    `failed` is set when it must stop for `failure`: a bug, or a promise that cannot be kept.
     """
 
     settings: Settings
@@ -42,11 +42,11 @@ class WorkerApp(faust.App):
     membership: FaustMembership
     watch: Watch
     metrics: Metrics
-    failure: "asyncio.Future[BaseException]"
+    failure: BaseException | None = None
+    failed: asyncio.Event
 
     async def on_start(self) -> None:
         """Open the store and the web port, before Kafka is asked for anything."""
-        self.failure = asyncio.get_running_loop().create_future()
         store = await self.async_exit_stack.enter_async_context(store_to_write(self.settings))
         self.store_port = self.metrics.timed_store(store)
         self.watch.store = self.store_port
@@ -78,8 +78,8 @@ class WorkerApp(faust.App):
 
     def fail(self, error: BaseException) -> None:
         """Stop for this."""
-        if not self.failure.done():
-            self.failure.set_result(error)
+        self.failure = self.failure or error
+        self.failed.set()
 
     def new_pipeline(self) -> Pipeline:
         """A pipeline on the store and the topics."""
@@ -105,6 +105,7 @@ def create_app(settings: Settings) -> WorkerApp:
     app = WorkerApp(settings.kafka_group, **_configuration(settings))
     topics = topics_of(settings)
     app.settings = settings
+    app.failed = asyncio.Event()
     app.metrics = Metrics()
     app.membership = FaustMembership(app, settings.kafka_session_timeout.total_seconds())
     partitions = Partitions(app.new_pipeline, settings.day_cache_size)

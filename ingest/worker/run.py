@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 import traceback
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -27,20 +27,18 @@ async def work(settings: Settings) -> None:
 
     Raises what the store or Kafka say before the start, `WorkerStopped` for what stops a worker.
     """
-    configure(settings.log_level)
-    set_on_retry_hooks([_log_retry])
     connection = connection_of(settings)
     async with administration(connection) as client:
         await check(client, wanted_of(settings))
+    configure(settings.log_level)
+    set_on_retry_hooks([_log_retry])
     app = create_app(settings)
     with _stop_signals() as asked:
-        try:
-            await app.start()
-        except BaseException:
+        starting = asyncio.ensure_future(app.start())
+        await _first_of(starting, asked.wait())
+        if starting.done() and starting.exception() is not None:
             await _within(1, app.stop())
-            raise
-        if settings.repository_backend == "inmemory":
-            log.warning("ingest.store_in_memory", mend="REPOSITORY_BACKEND=mongodb")
+            starting.result()
         problem = await _until_over(app, asked)
         await _stop(app, settings.shutdown_seconds)
     if problem is not None:
@@ -50,17 +48,23 @@ async def work(settings: Settings) -> None:
 async def _until_over(app: WorkerApp, asked: asyncio.Event) -> BaseException | None:
     """What the worker must stop for; None where it was asked to."""
     log.info("ingest.worker_started")
-    waits = {
-        asyncio.ensure_future(waited) for waited in (asked.wait(), app._crashed.wait(), app.failure)
-    }
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits - {app.failure}:
-        wait.cancel()
-    if app.failure.done():
-        return app.failure.result()
+    if app.settings.repository_backend == "inmemory":
+        log.warning("ingest.store_in_memory", mend="REPOSITORY_BACKEND=mongodb")
+    await _first_of(asked.wait(), app._crashed.wait(), app.failed.wait())
+    if app.failure is not None:
+        return app.failure
     if app.crashed:
         return app._crash_reason or WorkerStopped("the Kafka client gave up")
     return None
+
+
+async def _first_of(*waits: Awaitable[Any]) -> None:
+    """Return when one of these has ended; what was a task already goes on."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for wait, task in zip(waits, tasks, strict=True):
+        if wait is not task:
+            task.cancel()
 
 
 async def _stop(app: WorkerApp, seconds: float) -> None:

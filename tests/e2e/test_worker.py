@@ -23,7 +23,7 @@ def partitions(worker: Worker) -> list[int]:
 
 
 def test_every_total_is_the_truth_in_the_store_and_in_the_topic(fleet: Fleet, ingest: Ingest):
-    fleet.environment["BATCH_SIZE_MAX"] = "1000"
+    fleet.environment |= {"BATCH_SIZE_MAX": "1000", "MONGODB_TIMEOUT_SECONDS": "60"}
     workers = fleet.started(2)
     fleet.send(SENT.lines)
     fleet.must_be(SENT.truth)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 
 from ingest.errors import BatchRetryable, QueueUnavailable, QueueUnusable, WorkerStopped
 
@@ -115,11 +115,11 @@ def meaning_of(error: BaseException) -> QueueUnavailable | QueueUnusable:
 async def _connect(connection: Connection, broker: str) -> None:
     host, _, port = broker.rpartition(":")
     where = f"Kafka at {broker}"
-    login = connection.login()
+    line = AIOKafkaConnection(
+        host.strip("[]"), int(port), client_id=CLIENT_ID, **connection.login()
+    )
     try:
-        opened = await asyncio.wait_for(
-            create_conn(host.strip("[]"), int(port), client_id=CLIENT_ID, **login), CONNECT_SECONDS
-        )
+        await asyncio.wait_for(line.connect(), CONNECT_SECONDS)
     except _LOGIN_REFUSED:
         raise QueueUnusable(
             f"{where} refuses the login: check KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and "
@@ -132,7 +132,16 @@ async def _connect(connection: Connection, broker: str) -> None:
         ) from None
     except (errors.KafkaError, OSError, TimeoutError, ValueError):
         raise QueueUnavailable(f"{where} does not answer: {_CHECK}") from None
-    opened.close()
+    finally:
+        await _closed(line)
+
+
+async def _closed(line: AIOKafkaConnection) -> None:
+    """Close a connection, open or not."""
+    was_open = line.connected()
+    closed = line.close()
+    if was_open:
+        await asyncio.wait([closed], timeout=1)
 
 
 _CHECK: Final = "is it running, and are KAFKA_BROKERS and KAFKA_SECURITY_PROTOCOL right?"

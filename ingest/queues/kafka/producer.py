@@ -15,6 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from ingest.queues.kafka.connection import Connection, reach, translated
 
+CLOSE_SECONDS: Final = 5
 BATCH_BYTES: Final = 256 * 1024
 _partition_of: Final = DefaultPartitioner()
 
@@ -54,7 +55,7 @@ class Producer:
                 ]
                 await asyncio.gather(*sent)
         except BaseException:
-            self._discard(producer)
+            await self._discard(producer)
             raise
 
     async def close(self) -> None:
@@ -62,7 +63,7 @@ class Producer:
         producer, self._current = self._current, None
         if producer is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(producer.stop(), timeout=5)
+                await asyncio.wait_for(producer.stop(), CLOSE_SECONDS)
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -78,19 +79,19 @@ class Producer:
                     with translated():
                         await producer.start()
                 except BaseException:
-                    _abandon(producer)
+                    await _abandon(producer)
                     raise
                 self._current = producer
             return self._current
 
-    def _discard(self, producer: AIOKafkaProducer) -> None:
+    async def _discard(self, producer: AIOKafkaProducer) -> None:
         """Never use it again, and let it send nothing that still waits in it.
 
         An old total sent late could follow a newer one of another worker.
         """
         if self._current is producer:
             self._current = None
-        _abandon(producer)
+        await _abandon(producer)
 
 
 async def _batches(
@@ -117,7 +118,7 @@ async def _batches(
     return batches
 
 
-def _abandon(producer: AIOKafkaProducer) -> None:
+async def _abandon(producer: AIOKafkaProducer) -> None:
     """Close a producer without its last wish: `stop` would first send all that waits in it.
 
     aiokafka 0.14 has no public way; without this, what a cancelled call left behind would be
@@ -127,9 +128,4 @@ def _abandon(producer: AIOKafkaProducer) -> None:
     producer._message_accumulator.fail_all(ProducerClosed())
     if producer._sender.sender_task is not None:
         producer._sender.sender_task.cancel()
-    closing = asyncio.ensure_future(producer.client.close())
-    _CLOSING.add(closing)
-    closing.add_done_callback(_CLOSING.discard)
-
-
-_CLOSING: Final[set[asyncio.Future[None]]] = set()  # a task that nobody holds may be collected
+    await asyncio.wait([asyncio.ensure_future(producer.client.close())], timeout=CLOSE_SECONDS)
