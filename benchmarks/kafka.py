@@ -7,6 +7,7 @@ time of that process, all its threads, from its assignment on, and the records a
 
 - getmany: an aiokafka consumer that reads and commits, nothing else;
 - transport: the worker's agent, acknowledging without a pipeline;
+- with sensor: the same with Faust's own sensor for Prometheus;
 - worker: the worker, on the store in memory or on MongoDB.
 """
 
@@ -28,6 +29,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 import pymongo
+from faust.sensors.prometheus import setup_prometheus_sensors
+from prometheus_client import CollectorRegistry
 
 from benchmarks.core import USERS, live_order, messages_of
 from benchmarks.servers import server
@@ -77,8 +80,10 @@ async def worker(settings: Settings, meter: Meter) -> None:
 
 async def transport(settings: Settings, meter: Meter) -> None:
     """The worker's agent, its batches acknowledged as they come."""
-    app = _app(settings, meter)
+    await _acknowledging(_app(settings, meter), meter)
 
+
+async def _acknowledging(app: Any, meter: Meter) -> None:
     async def acknowledge(deliveries: Sequence[Delivery]) -> None:
         for message, _ in deliveries:
             app.batches._positions[Place(message.origin, message.partition)] = message.offset + 1
@@ -86,6 +91,13 @@ async def transport(settings: Settings, meter: Meter) -> None:
 
     app.batches.run = acknowledge
     await _run(app, meter)
+
+
+async def with_sensor(settings: Settings, meter: Meter) -> None:
+    """The transport with Faust's own sensor for Prometheus."""
+    app = _app(settings, meter)
+    setup_prometheus_sensors(app, registry=CollectorRegistry())
+    await _acknowledging(app, meter)
 
 
 async def getmany(settings: Settings, meter: Meter) -> None:
@@ -108,7 +120,12 @@ async def getmany(settings: Settings, meter: Meter) -> None:
             meter.add(sum(map(len, found.values())))
 
 
-CONTESTANTS: Final = {"getmany": getmany, "transport": transport, "worker": worker}
+CONTESTANTS: Final = {
+    "getmany": getmany,
+    "transport": transport,
+    "sensor": with_sensor,
+    "worker": worker,
+}
 
 
 def _app(settings: Settings, meter: Meter) -> Any:
@@ -235,6 +252,7 @@ class Stream(NamedTuple):
 IN_MEMORY: Final = (
     ("getmany", "getmany", "inmemory"),
     ("transport", "transport", "inmemory"),
+    ("with sensor", "sensor", "inmemory"),
     ("worker, memory", "worker", "inmemory"),
 )
 ON_MONGODB: Final = (("worker, MongoDB", "worker", "mongodb"),)

@@ -138,7 +138,7 @@ def _follow_rebalances(app: WorkerApp, grace_seconds: float) -> None:
     @app.on_partitions_assigned.connect
     async def _assigned(_: Any, /, *__: Any, **___: Any) -> None:
         assigned = app.membership.assigned
-        app.batches.assign(assigned)
+        app.batches.assign(assigned, app.membership.generation)
         app.metrics.rebalances.inc()
         app.metrics.partitions.set(len(assigned))
         numbers = sorted({place.partition for place in assigned})

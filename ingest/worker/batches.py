@@ -117,10 +117,14 @@ class Batches:
         """Start nothing more at all."""
         self._is_stopped = True
 
-    def assign(self, places: Iterable[Place]) -> None:
-        """These partitions are assigned now, to be read from their committed positions."""
+    def assign(self, places: Iterable[Place], generation: int) -> None:
+        """These partitions are assigned now, to be read from their committed positions.
+
+        A group that was forgotten by its broker counts generations from the beginning again.
+        """
         places = {*places}
         self._partitions.keep({place.partition for place in places})
+        self._closed_generation = generation - 1
         self._positions.clear()
         self._lost.clear()
         self.waiting.clear()

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
+from aiokafka.errors import KafkaError
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from ingest.brokers import connection_of, wanted_of
 from ingest.errors import QueueUnavailable, WorkerStopped
 from ingest.logs import configure
-from ingest.queues.kafka import administration, check
+from ingest.queues.kafka import administration, check, meaning_of
 from ingest.settings import Settings
 from ingest.worker.app import WorkerApp, create_app
 
@@ -113,6 +114,8 @@ def _as_stopped(error: BaseException) -> BaseException:
     """The error as it is where it says what to do; a bug's without its text, which may quote."""
     if isinstance(error, (WorkerStopped, QueueUnavailable)):
         return error
+    if isinstance(error, KafkaError):  # the consumer gave up
+        return meaning_of(error)
     frames = [
         f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)
     ]

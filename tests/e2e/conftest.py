@@ -37,6 +37,7 @@ class Ingest(NamedTuple):
     """Runs `ingest` in a folder."""
 
     folder: Path
+    deadline_seconds: int = DEADLINE_SECONDS
 
     def __call__(
         self, *arguments: str | bytes | Path, stdin: bytes = b"", **settings: str
@@ -48,7 +49,7 @@ class Ingest(NamedTuple):
             capture_output=True,
             cwd=self.folder,
             env=ENVIRONMENT | settings,
-            timeout=DEADLINE_SECONDS,
+            timeout=self.deadline_seconds,
             check=False,
         )
         return Finished(

@@ -1,5 +1,6 @@
 """Two workers on a real broker and a real store come to the truth, whatever is sent to them."""
 
+import os
 import signal
 from collections import Counter
 
@@ -8,11 +9,13 @@ import pytest
 
 from ingest.queues.kafka import Outgoing
 from tests.e2e.conftest import Ingest
-from tests.e2e.workers import Fleet, Worker, eventually, simulated
+from tests.e2e.workers import DEADLINE_SECONDS, Fleet, Worker, eventually, simulated
 from tests.lines import event, events
 
 pytestmark = pytest.mark.e2e
 
+# A month takes the test server the better part of an hour: INGEST_TEST_DAYS=30 asks for it.
+DAYS = int(os.environ.get("INGEST_TEST_DAYS", "1"))
 SENT = simulated(users=50, days=1)
 VERDICTS = ("accepted", "duplicate", "corrected", "stale", "rejected")
 
@@ -24,12 +27,15 @@ def partitions(worker: Worker) -> list[int]:
 
 def test_every_total_is_the_truth_in_the_store_and_in_the_topic(fleet: Fleet, ingest: Ingest):
     fleet.environment |= {"BATCH_SIZE_MAX": "1000", "MONGODB_TIMEOUT_SECONDS": "60"}
+    ingest = ingest._replace(deadline_seconds=DEADLINE_SECONDS * DAYS)
+    month = simulated(users=50, days=DAYS)
     workers = fleet.started(2)
-    fleet.send(SENT.lines)
-    fleet.must_be(SENT.truth)
+    fleet.send(month.lines)
+    fleet.finish(DEADLINE_SECONDS * DAYS)
+    fleet.must_be(month.truth)
     verified = ingest("db", "verify", **fleet.environment)
     assert (verified.status, verified.err) == (0, "")
-    replayed = ingest("replay", "-", "--json", stdin=b"\n".join(SENT.lines)).summary()
+    replayed = ingest("replay", "-", "--json", stdin=b"\n".join(month.lines)).summary()
     records = sum(worker.metric("ingest_records_total") for worker in workers)
     assert records == replayed["records"]
     verdicts = {

@@ -9,7 +9,7 @@ from ingest.errors import BatchRetryable, StoreUnavailable, WorkerStopped
 from ingest.stores.memory import memory_store
 from ingest.worker.batches import Place
 from tests.batches import TTL
-from tests.fakes import Calls, store_through
+from tests.fakes import Calls, PortThrough, RecordingPublisher, store_through
 from tests.worker.taking import (
     EVENTS,
     SNAPSHOTS,
@@ -163,16 +163,50 @@ async def test_a_partition_that_is_assigned_again_goes_on():
     await taking.run(delivery(steps("u1", 5), 0, 0))
     taking.group.lost.clear()
     taking.group.generation = 2
-    taking.batches.assign(places((EVENTS, 0)))
+    taking.batches.assign(places((EVENTS, 0)), 2)
     await taking.run(delivery(steps("u1", 5), 0, 0, generation=2))
     assert taking.batches.positions == {Place(EVENTS, 0): 1}
+
+
+async def test_a_group_that_counts_its_generations_anew_goes_on():
+    taking = Taking()
+    taking.group.generation = 7
+    taking.group.lost.add(Place(EVENTS, 0))
+    await taking.run(delivery(steps("u1", 5), 0, 0, generation=7))
+    await taking.batches.settle(7, seconds=1)
+    taking.group.lost.clear()
+    taking.group.generation = 1
+    taking.batches.assign(places((EVENTS, 0)), 1)
+    await taking.run(delivery(steps("u1", 5), 0, 0))
+    assert taking.batches.positions == {Place(EVENTS, 0): 1}
+
+
+async def test_what_is_lost_already_is_not_even_written():
+    calls = Calls()
+    taking = Taking(store_through(memory_store(TTL), calls))
+    taking.group.lost.add(Place(EVENTS, 0))
+    await taking.run(delivery(steps("u1", 5), 0, 0))
+    assert calls.made == []
+
+
+async def test_what_is_lost_while_it_is_published_is_not_acknowledged():
+    taking = Taking()
+
+    async def losing(_, method, *arguments):
+        await method(*arguments)
+        taking.group.lost.add(Place(EVENTS, 0))
+
+    taking.publisher = PortThrough(RecordingPublisher(), losing)
+    await taking.run(delivery(steps("u1", 5), 0, 0))
+    assert taking.batches.positions == {}
+    assert taking.metric("ingest_messages_total") == 0
 
 
 async def test_an_assignment_forgets_positions_and_the_days_of_other_partitions():
     taking = Taking()
     await taking.run(delivery(steps("u1", 5), 0, 0), delivery(steps("u2", 6), 1, 0))
     assert (len(taking.partitions), taking.partitions.cached_days) == (2, 2)
-    taking.batches.assign(places((EVENTS, 1), (SNAPSHOTS, 1)))
+    taking.batches.assign(places((EVENTS, 1), (SNAPSHOTS, 1)), 2)
     assert (len(taking.partitions), taking.partitions.cached_days) == (1, 1)
     assert taking.batches.positions == {}
 

@@ -44,7 +44,7 @@ class Watched:
         self.broker = Broker()
         self.taking = Taking()
         self.taking.batches._now = lambda: self.at
-        self.taking.batches.assign(self.broker.assigned)
+        self.taking.batches.assign(self.broker.assigned, 1)
         self.watch = Watch(
             self.broker,
             self.taking.batches,
@@ -93,6 +93,15 @@ async def test_waiting_for_a_service_is_no_stall():
     watched.taking.batches.waiting.clear()
     assert await watched.after(1) == []
     assert await watched.after(STALL_SECONDS) == [HERE]
+
+
+async def test_a_wait_that_began_since_the_last_look_is_no_stall():
+    watched = Watched()
+    watched.broker.lags = {HERE: 3, THERE: 0}
+    await watched.after(1)
+    watched.taking.batches.waiting[0] = "MongoDB does not answer"
+    watched.at += 2 * STALL_SECONDS
+    assert watched.watch.stalled() == []
 
 
 async def test_without_an_answer_from_the_broker_what_was_known_stays():

@@ -3,7 +3,7 @@
 Only this package and `ingest.worker` import a client of Kafka.
 """
 
-from ingest.queues.kafka.connection import Connection, administration
+from ingest.queues.kafka.connection import Connection, administration, meaning_of
 from ingest.queues.kafka.dead_letters import StoredDeadLetter, dead_letters
 from ingest.queues.kafka.patience import PatientProducer
 from ingest.queues.kafka.producer import Outgoing, Producer
@@ -24,5 +24,6 @@ __all__ = [
     "check",
     "dead_letters",
     "initialise",
+    "meaning_of",
     "require",
 ]
