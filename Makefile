@@ -27,9 +27,10 @@ check: $(DONE)  ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DONE)  ## what a record costs, in memory and on MongoDB, against the least it can
+bench: $(DONE)  ## what a record costs, in memory, on MongoDB and from Kafka, against the least it can
 	$(BIN)/python -m benchmarks.core
 	$(BIN)/python -m benchmarks.mongo
+	$(BIN)/python -m benchmarks.kafka
 
 $(DONE): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
