@@ -6,7 +6,6 @@ tests keep theirs small. Where there is neither, tests skip, or fail if services
 """
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -20,10 +19,10 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from ingest.stores.mongo import Connection, Wanted
+from tests.server_process import DEADLINE_SECONDS, ServerProcess
 
 NAMED = os.environ.get("INGEST_TEST_MONGODB_URI")
 PROGRAM = Path(sys.executable).with_name("secantusd-py")
-DEADLINE_SECONDS = 60
 
 
 def free_port() -> int:
@@ -32,7 +31,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-class Server:
+class Server(ServerProcess):
     """A server process of our own, which can be killed, stopped for a while and started again."""
 
     def __init__(self, folder: Path, *options: str) -> None:
@@ -41,7 +40,6 @@ class Server:
             *(str(PROGRAM), "--host", "127.0.0.1", "--port", str(self.port)),
             *("--storage-path", str(folder), "--log-level", "ERROR", *options),
         ]
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def uri(self) -> str:
@@ -60,31 +58,6 @@ class Server:
                 with suppress(PyMongoError):
                     client.admin.command("hello")
                     return
-
-    def send(self, number: signal.Signals) -> None:
-        """Send the process a signal."""
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """End it at once, as a power cut does."""
-        self.send(signal.SIGKILL)
-        self.wait()
-
-    def stop(self) -> None:
-        """End it in order, if it runs."""
-        if self._process is not None and self._process.poll() is None:
-            self.send(signal.SIGCONT)
-            self.send(signal.SIGTERM)
-            self.wait()
-
-    def wait(self) -> None:
-        assert self._process is not None
-        try:
-            self._process.wait(DEADLINE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 @contextmanager

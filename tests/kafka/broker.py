@@ -7,7 +7,6 @@ the loopback. Where there is neither, tests skip, or fail if services are requir
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.mongodb import missing
+from tests.server_process import DEADLINE_SECONDS, ServerProcess
 
 NAMED = os.environ.get("INGEST_TEST_KAFKA")
 POM = Path(__file__).with_name("pom.xml")
-DEADLINE_SECONDS = 60
 USER: Final = "ann"
 PASSWORD: Final = "a secret; \"of ann's"  # noqa: S105 - of a broker on the loopback
 LISTENERS: Final = {"PLAINTEXT": "PLAINTEXT", "SASL": "SASL_PLAINTEXT", "TLS": "SASL_SSL"}
@@ -30,7 +29,7 @@ LOGIN: Final = (
 )
 
 
-class Broker:
+class Broker(ServerProcess):
     """A broker process of our own, which can be killed, stopped for a while and started again."""
 
     def __init__(self, folder: Path, classpath: str, *others: str) -> None:
@@ -40,7 +39,6 @@ class Broker:
         ports = _free_ports(len(LISTENERS) + 1)
         self._controller = ports.pop()
         self._ports = dict(zip(LISTENERS, ports, strict=True))
-        self._process: subprocess.Popen[bytes] | None = None
         self._properties = folder / "server.properties"
         self.certificate = folder / "certificate.pem"
 
@@ -72,35 +70,6 @@ class Broker:
             assert self._process.poll() is None, f"the broker ended: {log.read_text()[-2000:]}"
             assert time.monotonic() < deadline, "the broker does not listen"
             time.sleep(0.05)
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def send(self, number: signal.Signals) -> None:
-        """Send the process a signal."""
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """End it at once, as a power cut does."""
-        self.send(signal.SIGKILL)
-        self.wait()
-
-    def stop(self) -> None:
-        """End it in order, if it runs."""
-        if self.is_running:
-            self.send(signal.SIGCONT)
-            self.send(signal.SIGTERM)
-            self.wait()
-
-    def wait(self) -> None:
-        assert self._process is not None
-        try:
-            self._process.wait(DEADLINE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def _listens(self) -> bool:
         for port in self._ports.values():
