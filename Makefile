@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DONE := .venv/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench soak clean
 
 demo: $(DONE)  ## replay a month of real data and print the daily totals
 	$(BIN)/ingest replay examples/fitbit/minutes.ndjson.gz examples/fitbit/snapshots.ndjson.gz \
@@ -31,6 +31,11 @@ bench: $(DONE)  ## what a record costs, in memory, on MongoDB and from Kafka, ag
 	$(BIN)/python -m benchmarks.core
 	$(BIN)/python -m benchmarks.mongo
 	$(BIN)/python -m benchmarks.kafka
+
+soak: $(DONE)  ## two workers on real services under load, while everything goes wrong
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+MINUTES ?= 30
 
 $(DONE): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
