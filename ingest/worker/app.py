@@ -134,6 +134,7 @@ def _follow_rebalances(app: WorkerApp, grace_seconds: float) -> None:
     async def _revoked(_: Any, /, *__: Any, **___: Any) -> None:
         await app.batches.settle(app.membership.generation, grace_seconds)
         await app.commit_positions()
+        app.batches.release()
 
     @app.on_partitions_assigned.connect
     async def _assigned(_: Any, /, *__: Any, **___: Any) -> None:

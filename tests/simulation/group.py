@@ -113,8 +113,11 @@ class Group:
         """Whether it was taken: only from a member of this generation."""
         if name not in self._members or generation != self.generation:
             return False
-        self.committed.update(positions)
-        self._on_commit(positions)
+        moved = {p: at for p, at in positions.items() if at != self.committed.get(p)}
+        if moved:
+            self._trace.add(self._loop.time(), name, "commits", moved)
+            self._on_commit(moved)
+            self.committed.update(moved)
         return True
 
     def _look_at(self, name: str, member: _Member) -> None:

@@ -48,6 +48,7 @@ class Witness:
         self._acknowledged: set[Spot] = set()
         self._seen_committed: dict[Place, int] = defaultdict(int)
         self._contested_keys = _contested_keys(plan)
+        self._moves = plan.moves_dates
         self.broken: Broken | None = None
         self.records_acknowledged = 0
 
@@ -110,6 +111,8 @@ class Witness:
             if position > seen:
                 self._commits(place, range(seen, position))
                 self._seen_committed[place] = position
+            elif position < seen:
+                self.breaks("no commit goes back", place, position, "after", seen)
 
     def _commits(self, place: Place, offsets: Iterable[int]) -> None:
         stored = {identity(row): row for row in finished(log_of(self._store))}
@@ -120,7 +123,7 @@ class Witness:
                     known = stored.get(key)
                     if known is None or known.version < row.version:
                         self.breaks("what is committed is durable", place, offset, row, known)
-                    elif Day(row.user_id, known.date) not in self._published:
+                    elif Day(row.user_id, row.date) not in self._published and not self._moves:
                         self.breaks("what is committed is published", place, offset, row)
             if (place, offset) not in self._acknowledged:
                 self.breaks("only what is acknowledged is committed", place, offset)
@@ -135,12 +138,7 @@ class Witness:
         records, totals = finished(log_of(self._store)), finished(totals_of(self._store))
         self._ends_with_the_records_sent(records)
         self._ends_with_the_totals_of(records, totals, now)
-        for day in sorted({*totals, *self._published}):
-            if totals.get(day) != self._published.get(day):
-                self.breaks(
-                    "the last published is the stored total",
-                    *(day, _shown(totals.get(day)), _shown(self._published.get(day))),
-                )
+        self._ends_with_published(totals)
         for place, own in self._log.sent.items():
             for offset, sending in enumerate(own):
                 rows: Sequence[Any] = (None,) if sending.sent is None else sending.sent.rows
@@ -153,6 +151,21 @@ class Witness:
                     self.breaks("what cannot be read is in the dead letters", place, offset)
                 if sending.sent is None and None not in letters:
                     self.breaks("what cannot be read is in the dead letters", place, offset)
+
+    def _ends_with_published(self, totals: Mapping[Day, DailyTotal]) -> None:
+        """What is stored was published last; a zombie may have saved it again, unchanged.
+
+        It saves a later revision of a day to which a correction belongs, and may not publish it.
+        """
+        for day in sorted({*totals, *self._published}):
+            stored, published = totals.get(day), self._published.get(day)
+            if stored is None or published is None or stored.revision < published.revision:
+                self.breaks("what is published is stored", day, _shown(stored), _shown(published))
+            elif not is_same(stored, published):
+                self.breaks(
+                    "the last published is the stored total",
+                    *(day, _shown(stored), _shown(published)),
+                )
 
     def _ends_with_the_records_sent(self, records: Sequence[Record]) -> None:
         """Each identity is stored as one of those sent with it, of the highest version."""

@@ -193,6 +193,7 @@ class Worker:
             await self.batches.settle(self.membership.generation, grace)
             await self.gate()
             await self._commit()
+            self.batches.release()
             assigned = await self.membership.join()
             await asyncio.sleep(self.world.plan.latency_seconds)
             self.batches.assign(assigned)
@@ -262,7 +263,8 @@ class SimulatedMembership:
         offsets = {place: at for place, at in positions.items() if place in self.assigned}
         if offsets and self.generation >= 0 and not await self._is_silent():
             taken = self._group.commit(self.member, self.generation, offsets)
-            self._worker.say("commits" if taken else "may not commit", offsets)
+            if not taken:
+                self._worker.say("may not commit", offsets)
 
     async def join(self) -> Sequence[Place]:
         """What is assigned when the rebalance is over."""
