@@ -145,7 +145,7 @@ class Services:
 
     def _apply(self, worker: Any, name: str, method: Any, *arguments: Any) -> Any:
         result = finished(method(*arguments))
-        if method.__name__ == "save":
+        if name.endswith("save"):
             self._witness.saves(arguments[0], result)
             if result:
                 self._say(worker, f"{name} lost", result)
