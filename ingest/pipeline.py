@@ -92,7 +92,8 @@ class Pipeline:
         new_events = _unknown(events, known_events)
         new_snapshots = _unknown(snapshots, known_snapshots)
         changes = changes_of(new_events, new_snapshots)
-        touched = _touched_by(judged_events, judged_snapshots)
+        left_events, left_snapshots = _left_by_an_attempt(keyed.refused)
+        touched = _touched_by(judged_events + left_events, judged_snapshots + left_snapshots)
         settled = await self._settle(changes, touched, now)
         dead_letters = dead_letters_of(messages, keyed.decoded, judged_events, judged_snapshots)
         verdicts = {
@@ -269,6 +270,23 @@ def _judged(rows: Sequence[Row], known: Mapping[int, Row]) -> list[Judgement[Row
 
 def _unknown(rows: Sequence[Row], known: Mapping[int, Row]) -> Sequence[Row]:
     return [row for place, row in enumerate(rows) if place not in known] if known else rows
+
+
+def _left_by_an_attempt(
+    refused: Iterable[Record],
+) -> tuple[list[Judgement[Event]], list[Judgement[Snapshot]]]:
+    """Rows that a key refuses now, as if they were stored: an attempt that failed may have done so.
+
+    It may have come first then: which message of two topics does, is not the same each time.
+    """
+    events: list[Judgement[Event]] = []
+    snapshots: list[Judgement[Snapshot]] = []
+    for row in refused:
+        if isinstance(row, Event):
+            events.append(Judgement(-1, row, row, Verdict.DUPLICATE))
+        else:
+            snapshots.append(Judgement(-1, row, row, Verdict.DUPLICATE))
+    return events, snapshots
 
 
 def _touched_by(
