@@ -49,6 +49,4 @@ class Faults:
     def _can_be(self, kind: str, name: str) -> bool:
         if name in PUBLICATIONS:
             return kind not in _NOT_BEFORE_PUBLISHING | _IN_TOPIC_ORDER
-        if kind == "late" and name == "save" and self._plan.moves_dates:
-            return False  # see the README: what is not promised of a correction to another date
         return name in WRITES or kind not in _ONLY_WRITES

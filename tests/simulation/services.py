@@ -124,8 +124,7 @@ class Services:
     def _cancelled(self, worker: Any, name: str, method: Any, *arguments: Any) -> None:
         """Its caller has gone while the call was on its way: it may have arrived, or will."""
         fate = self._rng.choice(("arrives", "is lost", "arrives late"))
-        can_be_late = name in WRITES and not (name == "save" and self._plan.moves_dates)
-        if fate == "arrives late" and can_be_late:
+        if fate == "arrives late" and name in WRITES and not self._plan.is_tame:
             self._apply_late(worker, name, method, *arguments)
         elif fate == "arrives":
             self._apply(worker, name, method, *arguments)
