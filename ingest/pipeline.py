@@ -234,10 +234,11 @@ class Pipeline:
 class _Touched:
     """What of a day may not be right: epoch hours that changed or were only repeated, snapshots.
 
-    A day is contested where an event may have left it by a correction, and `was_left` where one is
-    known to have: another writer may still be about to save it with that event. Its revision then
-    goes on even if nothing else changes, so that the other loses its compare-and-set and reads
-    again; where there is no total yet, only a day that was left gets one, of nothing.
+    A day is contested where a record was corrected in it, or may have left it by a correction, and
+    `was_left` where one is known to have: another writer may still be about to save it with what
+    the record was before. Its revision then goes on even if nothing else changes, so that the other
+    loses its compare-and-set and reads again; where there is no total yet, only a day that was left
+    gets one, of nothing.
     """
 
     hours: set[int] = field(default_factory=set)
@@ -313,8 +314,9 @@ def _touched_by(
             user_id, date, hour = event.user_id, event.date, own_hour
             touched.setdefault(Day(user_id, date), _Touched()).repeated.add(hour)
     for snapshot in (j.incoming for j in snapshots if j.verdict in _TOUCHING):
-        day = Day(snapshot.user_id, snapshot.date)
-        touched.setdefault(day, _Touched()).has_snapshots = True
+        part = touched.setdefault(Day(snapshot.user_id, snapshot.date), _Touched())
+        part.has_snapshots = True
+        part.is_contested |= snapshot.version > 0
     return touched
 
 
