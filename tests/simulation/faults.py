@@ -28,7 +28,9 @@ class Faults:
 
     def of_call(self, name: str, now: float) -> str | None:
         """What happens to a call of a store or a publisher, None most often."""
-        if now >= self._plan.faults_until or self._rng.random() >= self._plan.fault_rate:
+        if now >= self._plan.faults_until or name not in self._plan.calls_that_fail:
+            return None
+        if self._rng.random() >= self._plan.fault_rate:
             return None
         kind = self._rng.choice(self._plan.call_faults)
         return kind if self._can_be(kind, name) and self.admits(kind) else None

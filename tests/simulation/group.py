@@ -25,7 +25,9 @@ class Log:
 
     def __init__(self, partitions: int) -> None:
         self.messages: dict[Place, list[Message]] = {
-            Place(topic, number): [] for topic in (EVENTS, SNAPSHOTS) for number in range(partitions)
+            Place(topic, number): []
+            for topic in (EVENTS, SNAPSHOTS)
+            for number in range(partitions)
         }
         self.sent: dict[Place, list[Sending]] = {place: [] for place in self.messages}
 
@@ -153,7 +155,9 @@ class Group:
         self.generation += 1
         names = [*self._members]
         self._rng.shuffle(names)
-        given = {name: list(range(self._partitions))[n :: len(names)] for n, name in enumerate(names)}
+        given = {
+            name: list(range(self._partitions))[n :: len(names)] for n, name in enumerate(names)
+        }
         self._trace.add(self._loop.time(), "broker", f"generation {self.generation}:", given)
         for name, numbers in given.items():
             member = self._members[name]

@@ -7,6 +7,7 @@ the same seed, so a plan says all of a run.
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -26,6 +27,12 @@ CALL_FAULTS: Final = (
     *("slow", "before", "after", "part", "hang", "late"),
     *("crash before", "crash within", "crash behind"),
     *("freeze before", "freeze within", "freeze behind"),
+)
+CALLS: Final = (
+    *("append_events", "append_snapshots", "correct_events", "correct_snapshots"),
+    *("fingerprints", "remember", "load", "save", "save", "save"),
+    *("events_in_hours", "count_in_hours", "snapshots_of_days"),
+    *("publish_totals", "publish_dead_letters"),
 )
 TIMED_FAULTS: Final = ("crash", "freeze", "stop", "silent broker")
 BELATED: Final = frozenset(  # what makes a writer write when others have taken its place
@@ -79,6 +86,7 @@ class Plan:
     latency_seconds: float
     fault_rate: float
     call_faults: Sequence[str]
+    calls_that_fail: frozenset[str]
     timed_faults: Sequence[TimedFault]
     faults_until: float
     is_tame: bool
@@ -92,16 +100,22 @@ def plan_of(seed: int) -> Plan:
     partitions, workers = rng.randint(1, 4), rng.choice((1, 2, 2, 3, 3, 4))
     session = rng.choice((6.0, 10.0, 30.0))
     span = rng.uniform(1, 8) * rng.choice((1, 1, 10))
-    faults_until = span + rng.uniform(0, 2) * session
     call_faults = [kind for kind in CALL_FAULTS if rng.random() < 0.6]
     timed = [kind for kind in TIMED_FAULTS if rng.random() < 0.6]
+    is_small = rng.random() < 0.3  # a few records that are corrected again and again
     is_tame = rng.random() < 0.3
     if is_tame:
         call_faults = [kind for kind in call_faults if kind not in BELATED]
         timed = [kind for kind in timed if kind not in BELATED]
+    elif is_small and rng.random() < 0.5:
+        call_faults, span = ["freeze before", "freeze within", "late"], span * 4
+    faults_until = span + rng.uniform(0, 2) * session
+    calls, rates = CALLS, (0.0, 0.03, 0.1, 0.2, 0.3)
+    if rng.random() < 0.4:  # few calls fail, but these often
+        calls, rates = (rng.choice(CALLS), rng.choice(CALLS)), (0.1, 0.3, 0.6)
     return Plan(
         seed=seed,
-        sendings=_sendings(rng, partitions, span, is_tame=is_tame),
+        sendings=_sendings(rng, partitions, span, is_tame=is_tame, is_small=is_small),
         partitions=partitions,
         workers=workers,
         rules=_rules(rng),
@@ -112,8 +126,9 @@ def plan_of(seed: int) -> Plan:
         rebalance_seconds=session * rng.choice((1, 2)),
         store_seconds=rng.choice((0.5, 2.0, 10.0)),
         latency_seconds=rng.choice((0.002, 0.02, 0.2)),
-        fault_rate=rng.choice((0.0, 0.03, 0.1, 0.2, 0.3)) if call_faults else 0.0,
+        fault_rate=(rng.choice(rates) if call_faults else 0.0),
         call_faults=call_faults,
+        calls_that_fail=frozenset(calls),
         timed_faults=_timed_faults(rng, timed, workers, faults_until, session),
         faults_until=faults_until,
         is_tame=is_tame,
@@ -147,16 +162,14 @@ def freeze(rng: random.Random, session: float) -> float:
 
 
 def _sendings(
-    rng: random.Random, partitions: int, span: float, *, is_tame: bool
+    rng: random.Random, partitions: int, span: float, *, is_tame: bool, is_small: bool
 ) -> list[Sending]:
-    records = _records(rng)
+    records = _records(rng, is_small=is_small)
     messages: list[Sent | bytes] = [*_messages(rng, records)]
     extra: list[Sent | bytes] = []
-    for version in range(1, rng.choice((1, 2, 4))):
-        chosen = [record for record in records if rng.random() < 0.25]
-        changed = [
-            _corrected(rng, r, records, version, is_tame=is_tame) for r in chosen
-        ]
+    for version in range(1, rng.choice((3, 3, 4, 6) if is_small else (1, 2, 4))):
+        chosen = [r for r in records if rng.random() < (0.8 if is_small else 0.25)]
+        changed = [_corrected(rng, r, records, version, is_tame=is_tame) for r in chosen]
         extra += _messages(rng, changed)
     extra += _messages(rng, [_conflicting(rng, r) for r in records if rng.random() < 0.06])
     extra += [rng.choice(messages) for _ in range(rng.randint(0, 8)) if messages]  # as they were
@@ -169,9 +182,7 @@ def _sendings(
         key=lambda n: n / len(messages) + (rng.random() if rng.random() < 0.3 else 0),
     )
     times = sorted(rng.uniform(0, span) for _ in messages)
-    return [
-        _sending(at, messages[n], partitions) for at, n in zip(times, order, strict=True)
-    ]
+    return [_sending(at, messages[n], partitions) for at, n in zip(times, order, strict=True)]
 
 
 def _sending(at: float, message: Sent | bytes, partitions: int) -> Sending:
@@ -186,22 +197,24 @@ def _topic_of(message: Sent) -> str:
     return EVENTS if any(isinstance(row, Event) for row in message.rows) else SNAPSHOTS
 
 
-def _records(rng: random.Random) -> list[Record]:
+def _records(rng: random.Random, *, is_small: bool) -> list[Record]:
     """What the devices of some users measured: all of different identities, in time order."""
     records: list[Record] = []
-    for user in range(rng.randint(1, 4)):
-        for device in ("phone", "watch")[: rng.randint(1, 2)]:
+    for user in range(1 if is_small else rng.randint(1, 4)):
+        for device in ("phone", "watch")[: 1 if is_small else rng.randint(1, 2)]:
             owner = f"user{user}", device, rng.choice(("MANUAL", "FITBIT", "GARMIN"))
             if rng.random() < 0.7:
-                records += _events(rng, owner)
+                records += islice(_events(rng, owner), rng.choice((1, 2)) if is_small else None)
             if rng.random() < 0.7:
-                records += _snapshots(rng, owner)
+                records += islice(_snapshots(rng, owner), rng.choice((1, 2)) if is_small else None)
     return records
 
 
 def _events(rng: random.Random, owner: tuple[str, str, str]) -> Iterator[Event]:
     for minute in sorted(rng.sample(range(1, rng.choice((60, 180))), rng.randint(1, 16))):
-        yield Event(*owner, NOVEMBER_13 + minute, rng.choice((DATE, DATE, DATES[2])), *_measures(rng), 0)
+        yield Event(
+            *owner, NOVEMBER_13 + minute, rng.choice((DATE, DATE, DATES[2])), *_measures(rng), 0
+        )
 
 
 def _measures(rng: random.Random) -> tuple[int | None, int | None, int | None]:
@@ -226,7 +239,7 @@ def _corrected(
     rng: random.Random, record: Record, records: Sequence[Record], version: int, *, is_tame: bool
 ) -> Record:
     """The record with a higher version: with new values, or back at those it had first."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.5:
         return record._replace(version=version)
     if isinstance(record, Event):
         date = rng.choice(DATES) if is_tame else record.date

@@ -128,9 +128,7 @@ class Witness:
                 self.breaks("only what is acknowledged is committed", place, offset)
 
     def is_drained(self, committed: Mapping[Place, int]) -> bool:
-        return all(
-            committed.get(place, 0) >= len(own) for place, own in self._log.messages.items()
-        )
+        return all(committed.get(place, 0) >= len(own) for place, own in self._log.messages.items())
 
     def ends(self, now: datetime) -> None:
         """All is committed, and nothing is under way."""
