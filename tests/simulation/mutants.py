@@ -6,7 +6,7 @@ function; nothing in `ingest` knows of them.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -19,10 +19,14 @@ from ingest.stores.memory import MemoryTotals
 from ingest.worker import batches as batches_module
 from ingest.worker.batches import Batches, Place
 from ingest.worker.partitions import Partitions
+from tests.simulation import worker as worker_module
+from tests.simulation.plan import plan_of
 from tests.simulation.worker import SimulatedMembership
+from tests.simulation.world import simulate
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 FLOAT_SCALE: Final = 10_000
+SEEDS_MAX: Final = 500
 
 
 @contextmanager
@@ -30,6 +34,26 @@ def switched_on(mutant: Patch) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         mutant(patch)
         yield
+
+
+class Caught(NamedTuple):
+    """How many seeds it took, and the check that failed."""
+
+    seeds: int
+    check: str
+
+    def __str__(self) -> str:
+        return f"{self.seeds:3} seeds: {self.check}"
+
+
+def seeds_until_caught(mutant: Patch, seeds_max: int = SEEDS_MAX) -> Caught | None:
+    """None if no promise is broken in so many seeds, from 0 on."""
+    with switched_on(mutant):
+        for seed in range(seeds_max):
+            broken = simulate(plan_of(seed)).broken
+            if broken is not None:
+                return Caught(seed + 1, broken.check)
+    return None
 
 
 def acknowledge_before_save(patch: pytest.MonkeyPatch) -> None:
@@ -156,6 +180,16 @@ def keep_positions_over_rebalances(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Batches, "release", lambda _: None)
 
 
+def forget_what_a_key_refuses(patch: pytest.MonkeyPatch) -> None:
+    """Of messages that a key refuses, the records may be stored by an attempt that failed."""
+    patch.setattr(pipeline_module, "_left_by_an_attempt", lambda _: ([], []))
+
+
+def trust_an_answer_until_others_have_taken_over(patch: pytest.MonkeyPatch) -> None:
+    """For as long as it takes to be put out of the group, or longer."""
+    patch.setattr(worker_module, "CONFIRMED_FOR", 3)
+
+
 async def _permitted(_: Any) -> None:
     """Nothing stands against it."""
 
@@ -180,4 +214,6 @@ MUTANTS: Final[tuple[Patch, ...]] = (
     publish_what_is_not_owned,
     publish_without_asking_the_broker,
     keep_positions_over_rebalances,
+    forget_what_a_key_refuses,
+    trust_an_answer_until_others_have_taken_over,
 )

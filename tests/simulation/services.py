@@ -6,13 +6,12 @@ not at all, or long after its caller gave up; its caller may be frozen or dead b
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from itertools import islice
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from ingest.core.totals import DailyTotal
 from ingest.errors import QueueUnavailable, StoreUnavailable
 from ingest.ports import DeadLetter, Store
-from ingest.core.totals import DailyTotal
 from tests.fakes import PortThrough, store_through
 from tests.simulation.faults import PUBLICATIONS, WRITES, Faults
 from tests.simulation.plan import Plan, freeze

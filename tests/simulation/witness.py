@@ -4,10 +4,9 @@ Each check has a name; the first that fails ends the run. What is checked is onl
 promises, so a check that fails is a bug, in the simulator or in what it runs.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from typing import Any, NamedTuple
 
 from ingest.core.records import Day, Record

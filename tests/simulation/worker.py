@@ -23,6 +23,7 @@ from ingest.ports import Message
 from ingest.retries import Patience
 from ingest.worker.batches import Batches, Delivery, Place
 from ingest.worker.limits import DeadLetterLimits
+from ingest.worker.membership import CONFIRMED_FOR
 from ingest.worker.partitions import Partitions
 from tests.simulation.group import KINDS, Answer
 
@@ -195,7 +196,7 @@ class Worker:
             await self._commit()
             self.batches.release()
             assigned = await self.membership.join()
-            await asyncio.sleep(self.world.plan.latency_seconds)
+            await asyncio.sleep(self._rng.choice((0, 0.1, 1)) * self._rng.random())
             self.batches.assign(assigned)
             committed = self.world.group.committed
             self._fetched = {place: committed.get(place, 0) for place in assigned}
@@ -238,6 +239,7 @@ class SimulatedMembership:
         self._latency = plan.latency_seconds
         self._joins = 0
         self._must_join = False
+        self._confirmed_for = plan.session_seconds * CONFIRMED_FOR
         self._confirmed_at = float("-inf")
         self._asking = asyncio.Lock()
         self.member = ""
@@ -250,7 +252,7 @@ class SimulatedMembership:
     async def confirm(self) -> None:
         async with self._asking:
             asked_at = self._loop.time()
-            if asked_at - self._confirmed_at < self._session / 3:
+            if asked_at - self._confirmed_at < self._confirmed_for:
                 return
             before = self.generation
             is_member = await self._ask()
