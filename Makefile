@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DONE := .venv/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench simulate clean
 
 demo: $(DONE)  ## replay a month of real data and print the daily totals
 	$(BIN)/ingest replay examples/fitbit/minutes.ndjson.gz examples/fitbit/snapshots.ndjson.gz \
@@ -30,6 +30,11 @@ check: $(DONE)  ## format, lint, types, layers
 bench: $(DONE)  ## what a record costs, in memory and on MongoDB, against the least it can
 	$(BIN)/python -m benchmarks.core
 	$(BIN)/python -m benchmarks.mongo
+
+SEEDS ?= 10000
+
+simulate: $(DONE)  ## bad days by the thousand, on a virtual clock: SEEDS=10000
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 $(DONE): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

@@ -7,7 +7,7 @@ not at all, or long after its caller gave up; its caller may be frozen or dead b
 import asyncio
 import random
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ingest.core.totals import DailyTotal
 from ingest.errors import QueueUnavailable, StoreUnavailable
@@ -16,6 +16,8 @@ from tests.fakes import PortThrough, store_through
 from tests.simulation.faults import PUBLICATIONS, WRITES, Faults
 from tests.simulation.plan import Plan, freeze
 from tests.simulation.trace import Trace
+
+SLOW_ANSWERS: Final = 0.2  # how many answers take as long again
 
 
 def finished(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -56,7 +58,6 @@ class Services:
         self._witness = witness
         self._rng = random.Random(f"services {plan.seed}")
         self._loop = asyncio.get_running_loop()
-        self.calls = 0
         self.late = 0  # writes that are still on their way
 
     def ports_of(self, worker: Any) -> tuple[Store, Any]:
@@ -70,20 +71,32 @@ class Services:
     async def _call(self, worker: Any, name: str, method: Any, *arguments: Any) -> Any:
         if name not in PUBLICATIONS:  # one that follows its permit at once is not frozen before
             await worker.gate()
-        self.calls += 1
         fault = self._faults.of_call(name, self._loop.time())
-        if fault is None:
-            self._say(worker, name, arguments[0])
-        else:
-            self._say(worker, f"{name} ({fault})", arguments[0])
+        self._say(worker, f"{name} ({fault})" if fault else name, arguments[0])
+        await self._before(worker, fault)
+        if fault in ("before", "part", "hang", "late"):
+            await self._fail(worker, fault, name, method, *arguments)
+        result = await self._reach(worker, fault, name, method, *arguments)
+        await self._behind(worker, fault)
+        if self._rng.random() < SLOW_ANSWERS:
+            await asyncio.sleep(self._latency(name, None))
+        await worker.gate()
+        if fault == "after":
+            raise _unavailable(name)
+        return result
+
+    async def _before(self, worker: Any, fault: str | None) -> None:
         if fault == "crash before":
             await worker.crash()
         if fault in ("freeze before", "freeze within"):
             worker.freeze(freeze(self._rng, self._plan.session_seconds))
         if fault == "freeze before":
             await worker.gate()
-        if fault in ("before", "part", "hang", "late"):
-            await self._fail(worker, fault, name, method, *arguments)
+
+    async def _reach(
+        self, worker: Any, fault: str | None, name: str, method: Any, *arguments: Any
+    ) -> Any:
+        """Take a while, and be applied; or the caller goes on the way, and who knows."""
         try:
             await asyncio.sleep(self._latency(name, fault))
         except asyncio.CancelledError:
@@ -91,17 +104,13 @@ class Services:
             raise
         if fault == "crash within" and self._rng.random() < 0.5:
             await worker.crash()
-        result = self._apply(worker, name, method, *arguments)
+        return self._apply(worker, name, method, *arguments)
+
+    async def _behind(self, worker: Any, fault: str | None) -> None:
         if fault in ("crash within", "crash behind"):
             await worker.crash()
         if fault == "freeze behind":
             worker.freeze(freeze(self._rng, self._plan.session_seconds))
-        if self._rng.random() < 0.2:
-            await asyncio.sleep(self._latency(name, None))
-        await worker.gate()
-        if fault == "after":
-            raise _unavailable(name)
-        return result
 
     async def _fail(
         self, worker: Any, fault: str, name: str, method: Any, rows: Any, *others: Any

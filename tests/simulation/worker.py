@@ -270,7 +270,7 @@ class SimulatedMembership:
 
     async def join(self) -> Sequence[Place]:
         """What is assigned when the rebalance is over."""
-        while await self._is_silent():
+        while await self._is_silent():  # noqa: ASYNC110 - as the client polls
             await asyncio.sleep(self._session / 6)
         if self.generation < 0:
             self._joins += 1
