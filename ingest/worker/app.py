@@ -107,7 +107,8 @@ def create_app(settings: Settings) -> WorkerApp:
     app.settings = settings
     app.failed = asyncio.Event()
     app.metrics = Metrics()
-    app.membership = FaustMembership(app, settings.kafka_session_timeout.total_seconds())
+    put_out = min(app.conf.broker_session_timeout, app.conf.broker_rebalance_timeout)
+    app.membership = FaustMembership(app, put_out)
     partitions = Partitions(app.new_pipeline, settings.day_cache_size)
     app.batches = Batches(
         partitions,

@@ -8,12 +8,12 @@ join in time, and commits that only a member of the current generation may make.
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum, auto
 from typing import NamedTuple
 
 from ingest.core.records import Kind
 from ingest.ports import Message
 from ingest.worker.batches import Place
+from ingest.worker.trust import Heard
 from tests.simulation.plan import EVENTS, SNAPSHOTS, Plan, Sending
 from tests.simulation.trace import Trace
 
@@ -44,14 +44,6 @@ class Log:
 
     def places_of(self, numbers: Sequence[int]) -> list[Place]:
         return [Place(topic, number) for number in numbers for topic in (EVENTS, SNAPSHOTS)]
-
-
-class Answer(Enum):
-    """What a broker says to a heartbeat."""
-
-    MEMBER = auto()
-    REBALANCING = auto()
-    UNKNOWN = auto()
 
 
 class Joined(NamedTuple):
@@ -85,14 +77,14 @@ class Group:
         self.generation = 0
         self.committed: dict[Place, int] = {}
 
-    def heartbeat(self, name: str, generation: int) -> Answer:
+    def heartbeat(self, name: str, generation: int) -> Heard:
         member = self._members.get(name)
         if member is None:
-            return Answer.UNKNOWN
+            return Heard.PUT_OUT
         member.seen_at = self._loop.time()
         if self._is_rebalancing:
-            return Answer.REBALANCING
-        return Answer.MEMBER if generation == self.generation else Answer.UNKNOWN
+            return Heard.REBALANCING
+        return Heard.MEMBER if generation == self.generation else Heard.PUT_OUT
 
     async def join(self, name: str) -> Joined:
         """Wait until all have joined, or until those that have not are put out."""

@@ -13,13 +13,14 @@ import pytest
 from ingest import pipeline as pipeline_module
 from ingest.core import totals as totals_module
 from ingest.core.dedupe import Verdict
-from ingest.errors import BatchDropped, BatchRetryable
+from ingest.errors import BatchDropped, BatchRetryable, QueueUnavailable
 from ingest.pipeline import Pipeline
 from ingest.stores.memory import MemoryTotals
 from ingest.worker import batches as batches_module
+from ingest.worker import trust as trust_module
 from ingest.worker.batches import Batches, Place
 from ingest.worker.partitions import Partitions
-from tests.simulation import worker as worker_module
+from ingest.worker.trust import Heard, Trust
 from tests.simulation.plan import plan_of
 from tests.simulation.worker import SimulatedMembership
 from tests.simulation.world import simulate
@@ -187,7 +188,28 @@ def forget_what_a_key_refuses(patch: pytest.MonkeyPatch) -> None:
 
 def trust_an_answer_until_others_have_taken_over(patch: pytest.MonkeyPatch) -> None:
     """For as long as it takes to be put out of the group, or longer."""
-    patch.setattr(worker_module, "CONFIRMED_FOR", 3)
+    patch.setattr(trust_module, "CONFIRMED_FOR", 3)
+
+
+def trust_an_answer_given_during_a_rebalance(patch: pytest.MonkeyPatch) -> None:
+    """Others take over as soon as they need not wait any more, however new the answer is."""
+    ask = SimulatedMembership._ask
+
+    async def asking(self: Any) -> Heard:
+        heard = await ask(self)
+        return Heard.MEMBER if heard is Heard.REBALANCING else heard
+
+    patch.setattr(SimulatedMembership, "_ask", asking)
+
+
+def trust_an_answer_that_came_late(patch: pytest.MonkeyPatch) -> None:
+    """As by a worker that was frozen while the answer was on its way."""
+
+    async def confirm(self: Any, ask: Any) -> None:
+        if await ask() is Heard.NOTHING:
+            raise QueueUnavailable("as the real one")
+
+    patch.setattr(Trust, "confirm", confirm)
 
 
 async def _permitted(_: Any) -> None:
@@ -216,4 +238,6 @@ MUTANTS: Final[tuple[Patch, ...]] = (
     keep_positions_over_rebalances,
     forget_what_a_key_refuses,
     trust_an_answer_until_others_have_taken_over,
+    trust_an_answer_given_during_a_rebalance,
+    trust_an_answer_that_came_late,
 )

@@ -32,7 +32,7 @@ CALLS: Final = (
     *("append_events", "append_snapshots", "correct_events", "correct_snapshots"),
     *("fingerprints", "remember", "load", "save", "save", "save"),
     *("events_in_hours", "count_in_hours", "snapshots_of_days"),
-    *("publish_totals", "publish_dead_letters"),
+    *("publish_totals", "publish_dead_letters", "heartbeat"),
 )
 TIMED_FAULTS: Final = ("crash", "freeze", "stop", "silent broker")
 BELATED: Final = frozenset(  # what makes a writer write when others have taken its place
@@ -123,7 +123,7 @@ def plan_of(seed: int) -> Plan:
         batch_wait_seconds=rng.choice((0.05, 0.2, 1.0)),
         day_cache_size=rng.choice((1, 2, 4, 100)),
         session_seconds=session,
-        rebalance_seconds=session * rng.choice((1, 2)),
+        rebalance_seconds=session * rng.choice((0.5, 1, 2)),
         store_seconds=rng.choice((0.5, 2.0, 10.0)),
         latency_seconds=rng.choice((0.002, 0.02, 0.2)),
         fault_rate=(rng.choice(rates) if call_faults else 0.0),

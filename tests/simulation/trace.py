@@ -30,10 +30,15 @@ class Trace:
 def _shown(value: Any) -> str:
     """A value in an order of its own: the rows of a call may come from a set."""
     if isinstance(value, dict):
-        return "{" + " ".join(f"{_row(k)}:{_row(value[k])}" for k in sorted(value, key=str)) + "}"
+        named = [f"{_row(k)}:{value[k]}" if _is_plain(value[k]) else _row(k) for k in value]
+        return "{" + " ".join(sorted(named)) + "}"
     if isinstance(value, list | set | frozenset):
         return "[" + " ".join(sorted(map(_row, value))) + "]"
     return _row(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | str | list)
 
 
 def _row(value: Any) -> str:

@@ -2,8 +2,8 @@
 
 What `ingest.worker.app`, `agents` and `membership` do around them with Faust is written again
 here, as short as it can be: take a batch and run it; commit every second; on a rebalance settle,
-commit, join, assign; on a stop drain and leave. `Membership.confirm` has the rule of
-`FaustMembership.confirm`, line by line.
+commit, join, assign; on a stop drain and leave. The `Trust` by which a membership
+is confirmed is the real one.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, NoReturn
 
 from ingest.core.records import Kind
-from ingest.errors import QueueUnavailable
 from ingest.metrics import Metrics
 from ingest.outcome import Outcome
 from ingest.pipeline import Permit, Pipeline
@@ -23,9 +22,9 @@ from ingest.ports import Message
 from ingest.retries import Patience
 from ingest.worker.batches import Batches, Delivery, Place
 from ingest.worker.limits import DeadLetterLimits
-from ingest.worker.membership import CONFIRMED_FOR
 from ingest.worker.partitions import Partitions
-from tests.simulation.group import KINDS, Answer
+from ingest.worker.trust import Heard, Trust
+from tests.simulation.group import KINDS
 
 COMMIT_SECONDS = 1.0
 TOPICS = {kind: name for name, kind in KINDS.items()}
@@ -239,9 +238,8 @@ class SimulatedMembership:
         self._latency = plan.latency_seconds
         self._joins = 0
         self._must_join = False
-        self._confirmed_for = plan.session_seconds * CONFIRMED_FOR
-        self._confirmed_at = float("-inf")
-        self._asking = asyncio.Lock()
+        put_out_seconds = min(plan.session_seconds, plan.rebalance_seconds)
+        self._trust = Trust(put_out_seconds, self._loop.time)
         self.member = ""
         self.generation = -1
         self.assigned: Sequence[Place] = ()
@@ -250,16 +248,7 @@ class SimulatedMembership:
         return generation == self.generation and place in self.assigned
 
     async def confirm(self) -> None:
-        async with self._asking:
-            asked_at = self._loop.time()
-            if asked_at - self._confirmed_at < self._confirmed_for:
-                return
-            before = self.generation
-            is_member = await self._ask()
-            if is_member:
-                self._confirmed_at = asked_at
-            elif self.generation == before:
-                raise QueueUnavailable("the broker does not say")
+        await self._trust.confirm(self._ask)
 
     async def commit(self, positions: Mapping[Place, int]) -> None:
         offsets = {place: at for place, at in positions.items() if place in self.assigned}
@@ -280,7 +269,6 @@ class SimulatedMembership:
         await self._worker.gate()
         self.assigned = self._worker.world.log.places_of(numbers)
         self.generation = generation
-        self._confirmed_at = float("-inf")
         return self.assigned
 
     async def until_it_must_join_again(self) -> None:
@@ -291,25 +279,32 @@ class SimulatedMembership:
             if self._loop.time() >= self._worker.silent_until:
                 self._hear(self._group.heartbeat(self.member, self.generation))
 
-    async def _ask(self) -> bool:
-        """As aiokafka's `_do_heartbeat`: a member of a group that rebalances is one."""
+    async def _ask(self) -> Heard:
+        """As `FaustMembership._ask`; the answer is on its way for a while."""
+        fault = self._worker.world.faults.of_call("heartbeat", self._loop.time())
+        if fault == "freeze before":
+            self._worker.freeze(self._session * 1.5)
         if await self._is_silent():
-            return False
-        return self._hear(self._group.heartbeat(self.member, self.generation))
+            return Heard.NOTHING
+        heard = self._group.heartbeat(self.member, self.generation)
+        if fault == "freeze within":
+            self._worker.freeze(self._session * 1.5)
+        await asyncio.sleep(self._latency)
+        await self._worker.gate()
+        self._hear(heard)
+        return heard
 
     async def _is_silent(self) -> bool:
         await asyncio.sleep(self._latency)
         await self._worker.gate()
         return self._loop.time() < self._worker.silent_until
 
-    def _hear(self, answer: Answer) -> bool:
-        if answer is not Answer.MEMBER:
+    def _hear(self, heard: Heard) -> None:
+        if heard is not Heard.MEMBER:
             self._must_join = True
-        if answer is Answer.UNKNOWN:
+        if heard is Heard.PUT_OUT:
             self._worker.say("is no member any more")
             self.generation = -1
-            return False
-        return True
 
 
 class WatchedPipeline(Pipeline):
