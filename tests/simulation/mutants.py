@@ -191,17 +191,6 @@ def trust_an_answer_until_others_have_taken_over(patch: pytest.MonkeyPatch) -> N
     patch.setattr(trust_module, "CONFIRMED_FOR", 3)
 
 
-def trust_an_answer_given_during_a_rebalance(patch: pytest.MonkeyPatch) -> None:
-    """Others take over as soon as they need not wait any more, however new the answer is."""
-    ask = SimulatedMembership._ask
-
-    async def asking(self: Any) -> Heard:
-        heard = await ask(self)
-        return Heard.MEMBER if heard is Heard.REBALANCING else heard
-
-    patch.setattr(SimulatedMembership, "_ask", asking)
-
-
 def trust_an_answer_that_came_late(patch: pytest.MonkeyPatch) -> None:
     """As by a worker that was frozen while the answer was on its way."""
 
@@ -238,6 +227,5 @@ MUTANTS: Final[tuple[Patch, ...]] = (
     keep_positions_over_rebalances,
     forget_what_a_key_refuses,
     trust_an_answer_until_others_have_taken_over,
-    trust_an_answer_given_during_a_rebalance,
     trust_an_answer_that_came_late,
 )

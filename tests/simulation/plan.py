@@ -106,6 +106,7 @@ def plan_of(seed: int) -> Plan:
     is_tame = rng.random() < 0.3
     if is_tame:
         call_faults = [kind for kind in call_faults if kind not in BELATED]
+        call_faults += ["crash before", "crash behind"]
         timed = [kind for kind in timed if kind not in BELATED]
     elif is_small and rng.random() < 0.5:
         call_faults, span = ["freeze before", "freeze within", "late"], span * 4

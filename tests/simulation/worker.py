@@ -83,7 +83,7 @@ class Worker:
         self.say(f"freezes for {seconds:.1f} s")
         self._thawed.clear()
         self._frozen_until = max(self._frozen_until, until)
-        self._loop.call_at(until, self._thaw)
+        self._loop.call_at(until, self._thaw, until)
 
     async def crash(self) -> NoReturn:
         """Crash within one of its own calls."""
@@ -118,8 +118,8 @@ class Worker:
     def say(self, what: str, *values: Any) -> None:
         self.world.trace.add(self._loop.time(), self.name, what, *values)
 
-    def _thaw(self) -> None:
-        if self._loop.time() >= self._frozen_until and self.is_frozen:
+    def _thaw(self, until: float) -> None:
+        if until >= self._frozen_until and self.is_frozen:
             self.say("thaws")
             self._thawed.set()
 
