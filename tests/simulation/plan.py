@@ -175,7 +175,7 @@ def _sendings(
     extra += _messages(rng, [_conflicting(rng, r) for r in records if rng.random() < 0.06])
     extra += [rng.choice(messages) for _ in range(rng.randint(0, 8)) if messages]  # as they were
     extra += _messages(rng, [r for r in records if rng.random() < 0.1])  # in other company
-    keys = rng.choice((5, 12) if is_tame else (5, 40, 40))
+    keys = rng.choice((12, 30) if is_tame else (5, 40, 40))
     messages = [_keyed(rng, m, keys, is_tame=is_tame) for m in [*messages, *extra]]
     messages += [m for m in messages if isinstance(m, Sent) and m.key and rng.random() < 0.3]
     messages += [b"nonsense %d" % n for n in range(rng.choice((0, 0, 1, 2)))]
@@ -286,7 +286,7 @@ def _head(record: Record) -> tuple[object, ...]:
 
 def _keyed(rng: random.Random, message: Sent | bytes, keys: int, *, is_tame: bool) -> Sent | bytes:
     """Some messages with a key, rarely one that another message has too."""
-    if isinstance(message, bytes) or rng.random() > (0.5 if is_tame else 0.25):
+    if isinstance(message, bytes) or rng.random() > (0.7 if is_tame else 0.25):
         return message
     topic = "" if is_tame else _topic_of(message)[0]
     return message._replace(key=f"{topic}{rng.randint(1, keys)}")
