@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DONE := .venv/.installed
+SEEDS ?= 10000
+MINUTES ?= 30
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test check bench simulate soak clean
 
 demo: $(DONE)  ## replay a month of real data and print the daily totals
 	$(BIN)/ingest replay examples/fitbit/minutes.ndjson.gz examples/fitbit/snapshots.ndjson.gz \
@@ -32,10 +34,11 @@ bench: $(DONE)  ## what a record costs, in memory, on MongoDB and from Kafka, ag
 	$(BIN)/python -m benchmarks.mongo
 	$(BIN)/python -m benchmarks.kafka
 
-soak: $(DONE)  ## two workers on real services under load, while everything goes wrong
-	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+simulate: $(DONE)  ## bad days by the thousand, on a virtual clock: make simulate SEEDS=10000
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
-MINUTES ?= 30
+soak: $(DONE)  ## two workers on real services while everything goes wrong: make soak MINUTES=30
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 $(DONE): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

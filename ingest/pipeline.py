@@ -92,7 +92,8 @@ class Pipeline:
         new_events = _unknown(events, known_events)
         new_snapshots = _unknown(snapshots, known_snapshots)
         changes = changes_of(new_events, new_snapshots)
-        touched = _touched_by(judged_events, judged_snapshots)
+        left_events, left_snapshots = _left_by_an_attempt(keyed.refused)
+        touched = _touched_by(judged_events + left_events, judged_snapshots + left_snapshots)
         settled = await self._settle(changes, touched, now)
         dead_letters = dead_letters_of(messages, keyed.decoded, judged_events, judged_snapshots)
         verdicts = {
@@ -233,10 +234,11 @@ class Pipeline:
 class _Touched:
     """What of a day may not be right: epoch hours that changed or were only repeated, snapshots.
 
-    A day is contested where an event may have left it by a correction, and `was_left` where one is
-    known to have: another writer may still be about to save it with that event. Its revision then
-    goes on even if nothing else changes, so that the other loses its compare-and-set and reads
-    again; where there is no total yet, only a day that was left gets one, of nothing.
+    A day is contested where a record was corrected in it, or may have left it by a correction, and
+    `was_left` where one is known to have: another writer may still be about to save it with what
+    the record was before. Its revision then goes on even if nothing else changes, so that the other
+    loses its compare-and-set and reads again; where there is no total yet, only a day that was left
+    gets one, of nothing.
     """
 
     hours: set[int] = field(default_factory=set)
@@ -271,6 +273,23 @@ def _unknown(rows: Sequence[Row], known: Mapping[int, Row]) -> Sequence[Row]:
     return [row for place, row in enumerate(rows) if place not in known] if known else rows
 
 
+def _left_by_an_attempt(
+    refused: Iterable[Record],
+) -> tuple[list[Judgement[Event]], list[Judgement[Snapshot]]]:
+    """Rows that a key refuses now, as if they were stored: an attempt that failed may have done so.
+
+    It may have come first then: which message of two topics does, is not the same each time.
+    """
+    events: list[Judgement[Event]] = []
+    snapshots: list[Judgement[Snapshot]] = []
+    for row in refused:
+        if isinstance(row, Event):
+            events.append(Judgement(-1, row, row, Verdict.DUPLICATE))
+        else:
+            snapshots.append(Judgement(-1, row, row, Verdict.DUPLICATE))
+    return events, snapshots
+
+
 def _touched_by(
     events: Iterable[Judgement[Event]], snapshots: Iterable[Judgement[Snapshot]]
 ) -> dict[Day, _Touched]:
@@ -295,8 +314,9 @@ def _touched_by(
             user_id, date, hour = event.user_id, event.date, own_hour
             touched.setdefault(Day(user_id, date), _Touched()).repeated.add(hour)
     for snapshot in (j.incoming for j in snapshots if j.verdict in _TOUCHING):
-        day = Day(snapshot.user_id, snapshot.date)
-        touched.setdefault(day, _Touched()).has_snapshots = True
+        part = touched.setdefault(Day(snapshot.user_id, snapshot.date), _Touched())
+        part.has_snapshots = True
+        part.is_contested |= snapshot.version > 0
     return touched
 
 

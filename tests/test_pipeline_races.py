@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from ingest.core.records import Day
+from ingest.core.records import Day, Event
 from ingest.errors import BatchRetryable
 from ingest.pipeline import RACES_MAX
 from tests.batches import assert_right, batch, counts_of, log_of, pipeline_on, sent, totals_of
@@ -193,3 +193,33 @@ async def test_a_total_whose_save_failed_is_not_folded_upon_at_the_revision_it_w
     await pipeline.run(batch(sent(event(2))))
     await assert_right(world.store, world.publisher)
     assert (await world.total()).steps == 40
+
+
+@pytest.mark.parametrize("refused", [event(1), event(1, version=1), snapshot(10, 100)])
+async def test_records_that_a_key_refuses_are_counted_if_an_attempt_that_failed_wrote_them(refused):
+    """Two topics are not always read in the same order: simulated seeds 6351 and 8676."""
+    world = World()
+    failing = through(world.store, world.publisher, Failure({3: Mode.BEFORE}))
+    with pytest.raises(BatchRetryable, match="load"):
+        await pipeline_on(*failing).run(batch(sent(refused, key="k")))
+    await world.pipeline.run(batch(sent(event(90), key="k")))
+    outcome = await world.pipeline.run(batch(sent(refused, key="k")))
+    assert counts_of(outcome) == {"rejected": 1}
+    await assert_right(world.store, world.publisher)
+    assert len(await log_of(world.store)) == 2
+
+
+@pytest.mark.parametrize("first", [snapshot(10, 100), event(1, steps=100)])
+async def test_a_writer_that_knows_only_one_of_two_corrections_cannot_save_what_the_other_undid(
+    first,
+):
+    """It was frozen before its save, and the second took the day back: simulated seed 780."""
+    world = World()
+    await world.run(sent(first))
+    field = "steps" if isinstance(first, Event) else "steps_total"
+    changed = sent(first._replace(version=1, **{field: 120}))
+    undone = sent(first._replace(version=2))
+    meanwhile = partial(pipeline_on(world.store, world.publisher).run, batch(changed, undone))
+    store = store_through(world.store, Meanwhile("save", [meanwhile]))
+    await pipeline_on(store, world.publisher).run(batch(changed))
+    await assert_right(world.store, world.publisher)

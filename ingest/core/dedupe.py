@@ -48,11 +48,15 @@ class RememberedKey(NamedTuple):
 
 
 class Keyed(NamedTuple):
-    """A batch after its keys spoke: keys to remember, how many records known keys repeat."""
+    """A batch after its keys spoke: keys to remember, how many records known keys repeat.
+
+    `refused` are the rows of messages that their keys refused.
+    """
 
     decoded: Sequence[Decoded]
     fresh: Mapping[KeyRef, str]
     repeated: Mapping[Kind, int]
+    refused: Sequence[Record] = ()
 
 
 def judge(known: Iterable[tuple[int, Row, Row]]) -> list[Judgement[Row]]:
@@ -116,6 +120,7 @@ def with_keys(
     applied = [*decoded]
     fresh: dict[KeyRef, str] = {}
     repeated: Counter[Kind] = Counter()
+    refused: list[Record] = []
     for place, key in keys.items():
         message = decoded[place]
         fingerprint = known.get(key) or fresh.get(key)
@@ -133,7 +138,8 @@ def with_keys(
                 original=originals[place],
             )
             applied[place] = message._replace(rows=(), refusals=(refusal,))
-    return Keyed(applied, fresh, repeated)
+            refused += message.rows
+    return Keyed(applied, fresh, repeated, refused)
 
 
 # A member read from its class costs as much as comparing two records (Python 3.11).

@@ -107,7 +107,8 @@ def create_app(settings: Settings) -> WorkerApp:
     app.settings = settings
     app.failed = asyncio.Event()
     app.metrics = Metrics()
-    app.membership = FaustMembership(app, settings.kafka_session_timeout.total_seconds())
+    put_out = min(app.conf.broker_session_timeout, app.conf.broker_rebalance_timeout)
+    app.membership = FaustMembership(app, put_out)
     partitions = Partitions(app.new_pipeline, settings.day_cache_size)
     app.batches = Batches(
         partitions,
@@ -134,6 +135,7 @@ def _follow_rebalances(app: WorkerApp, grace_seconds: float) -> None:
     async def _revoked(_: Any, /, *__: Any, **___: Any) -> None:
         await app.batches.settle(app.membership.generation, grace_seconds)
         await app.commit_positions()
+        app.batches.release()
 
     @app.on_partitions_assigned.connect
     async def _assigned(_: Any, /, *__: Any, **___: Any) -> None:

@@ -113,6 +113,14 @@ class Batches:
             _, late = await asyncio.wait(running, timeout=seconds)
             await _cancelled(late)
 
+    def release(self) -> None:
+        """Forget the positions, once they were committed: the partitions are given out anew.
+
+        A position that was kept could be committed in the next generation, before its partitions
+        are told, and take back what another worker committed meanwhile.
+        """
+        self._positions.clear()
+
     def stop(self) -> None:
         """Start nothing more at all."""
         self._is_stopped = True

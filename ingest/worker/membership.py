@@ -6,7 +6,6 @@ own bookkeeping of acknowledgements is not used: it can commit past a message th
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,19 +15,17 @@ from aiokafka.errors import KafkaError
 
 from ingest.errors import QueueUnavailable
 from ingest.worker.batches import Place
+from ingest.worker.trust import Heard, Trust
 
-CONFIRMED_FOR: Final = 1 / 3  # of the session timeout: how long an answer of the broker is good for
 ANSWER_SECONDS: Final = 10
 
 
 class FaustMembership:
     """The `Membership` of a Faust app that has been started."""
 
-    def __init__(self, app: faust.App, session_timeout_seconds: float) -> None:
+    def __init__(self, app: faust.App, put_out_seconds: float) -> None:
         self._app = app
-        self._confirmed_for = session_timeout_seconds * CONFIRMED_FOR
-        self._confirmed_at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._trust = Trust(put_out_seconds)
 
     @property
     def generation(self) -> int:
@@ -56,21 +53,8 @@ class FaustMembership:
         )
 
     async def confirm(self) -> None:
-        """Send a heartbeat, if the last answer is older than a third of the session timeout.
-
-        A process that was frozen past its session timeout finds out by this: an answer from before
-        the freeze is too old, and the broker does not know the member any more.
-        """
-        async with self._asking:
-            asked_at = time.monotonic()
-            if asked_at - self._confirmed_at < self._confirmed_for:
-                return
-            before = self.generation
-            is_member = await self._in_thread(self._client._coordinator._do_heartbeat)
-            if is_member:
-                self._confirmed_at = asked_at
-            elif self.generation == before:
-                raise QueueUnavailable("Kafka does not say whether this worker is still a member")
+        """Send a heartbeat, if the last answer is too old."""
+        await self._trust.confirm(self._ask)
 
     async def commit(self, positions: Mapping[Place, int]) -> bool:
         """Commit the positions of what is still assigned; whether the broker took them."""
@@ -105,6 +89,13 @@ class FaustMembership:
                 position = await self._in_thread(self._client.committed, partition)
             lag[place] = ends[partition] - (position or 0)
         return lag
+
+    async def _ask(self) -> Heard:
+        before = self.generation
+        if await self._in_thread(self._client._coordinator._do_heartbeat):
+            must_join = self._client._coordinator._rejoin_needed_fut.done()
+            return Heard.REBALANCING if must_join else Heard.MEMBER
+        return Heard.NOTHING if self.generation == before else Heard.PUT_OUT
 
     @property
     def _client(self) -> Any:
