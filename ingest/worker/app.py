@@ -50,7 +50,7 @@ class WorkerApp(faust.App):
         store = await self.async_exit_stack.enter_async_context(store_to_write(self.settings))
         self.store_port = self.metrics.timed_store(store)
         self.watch.store = self.store_port
-        producer = Producer(connection_of(self.settings))
+        producer = Producer(connection_of(self.settings), self.membership.trusted_seconds)
         self.async_exit_stack.push_async_callback(producer.close)
         topics = KafkaTopics(producer, topics_of(self.settings))
         self.publisher = self.metrics.timed_publisher(topics)

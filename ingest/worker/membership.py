@@ -28,6 +28,11 @@ class FaustMembership:
         self._trust = Trust(put_out_seconds)
 
     @property
+    def trusted_seconds(self) -> float:
+        """How long a publication may take: what was confirmed before it then still holds."""
+        return self._trust.trusted_seconds
+
+    @property
     def generation(self) -> int:
         """The generation of the group as the client knows it, -1 when it is no member."""
         consumer = self._client

@@ -29,7 +29,7 @@ class Trust:
     """
 
     def __init__(self, put_out_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
-        self._trusted_for = put_out_seconds * CONFIRMED_FOR
+        self.trusted_seconds = put_out_seconds * CONFIRMED_FOR
         self._now = now
         self._confirmed_at = float("-inf")
         self._asking = asyncio.Lock()
@@ -38,10 +38,10 @@ class Trust:
         """Raises `QueueUnavailable` if there is no answer that is good."""
         async with self._asking:
             asked_at = self._now()
-            if asked_at - self._confirmed_at < self._trusted_for:
+            if asked_at - self._confirmed_at < self.trusted_seconds:
                 return
             heard = await ask()
-            is_late = self._now() - asked_at >= self._trusted_for
+            is_late = self._now() - asked_at >= self.trusted_seconds
             if heard is Heard.NOTHING or (heard is not Heard.PUT_OUT and is_late):
                 raise QueueUnavailable("Kafka does not say in time whether this worker is a member")
             if heard is Heard.MEMBER:

@@ -83,6 +83,27 @@ async def test_a_cancelled_send_sends_nothing_more(
     assert values == [b"before", b"after"]
 
 
+async def test_a_send_that_takes_too_long_fails_and_what_is_left_of_it_is_thrown_away(
+    breakable_broker: Broker, settings: Settings, topic: str
+) -> None:
+    producer = Producer(connection_of(loaded(settings)), send_seconds=1)
+    await producer.send([Outgoing(topic, b"k", b"first")])
+    await is_killed(breakable_broker)
+    async with asyncio.timeout(5):
+        with pytest.raises(QueueUnavailable, match="in time"):
+            await producer.send([Outgoing(topic, b"k", b"too late")])
+    await is_started(breakable_broker)
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(QueueUnavailable):
+                await producer.send([Outgoing(topic, b"k", b"again")])
+                break
+    await producer.close()
+    values = [record.value for record in await all_records(settings, topic)]
+    assert values[0] == b"first"
+    assert {*values[1:]} == {b"again"}
+
+
 async def test_a_patient_producer_says_that_it_waits_and_gives_up_in_time(
     breakable_broker: Broker, settings: Settings, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,9 +164,9 @@ _UNUSABLE: Final = {
 _UNAVAILABLE: Final = {
     errors.UnknownTopicOrPartitionError: "a topic is missing: run `ingest topics init`",
     errors.KafkaConnectionError: f"Kafka does not answer: {_CHECK}",
-    OSError: "Kafka does not answer",
-    TimeoutError: "Kafka does not answer in time",
+    TimeoutError: "Kafka does not answer in time",  # an OSError too
     errors.KafkaTimeoutError: "Kafka does not answer in time",
+    OSError: "Kafka does not answer",
 }
 
 # What goes wrong is raised, and said once where it is handled.

@@ -16,6 +16,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from ingest.queues.kafka.connection import Connection, reach, translated
 
 CLOSE_SECONDS: Final = 5
+ABANDON_SECONDS: Final = 1
 BATCH_BYTES: Final = 256 * 1024
 _partition_of: Final = DefaultPartitioner()
 
@@ -32,10 +33,14 @@ class Outgoing(NamedTuple):
 
 
 class Producer:
-    """One connection to send by; it is made when it is first needed, and anew after an error."""
+    """One connection to send by; it is made when it is first needed, and anew after an error.
 
-    def __init__(self, connection: Connection) -> None:
+    With `send_seconds` a `send` that takes longer fails, and what of it still waits is thrown away.
+    """
+
+    def __init__(self, connection: Connection, send_seconds: float | None = None) -> None:
         self._connection = connection
+        self._send_seconds = send_seconds
         self._current: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
@@ -45,6 +50,11 @@ class Producer:
         Messages with the same key and topic keep their order. Raises `QueueUnavailable` or
         `QueueUnusable` with some of them written; a call that is cancelled sends no more of them.
         """
+        with translated():
+            async with asyncio.timeout(self._send_seconds):
+                await self._send(messages)
+
+    async def _send(self, messages: Iterable[Outgoing]) -> None:
         producer = await self._started()
         try:
             with translated():
@@ -128,4 +138,5 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
     producer._message_accumulator.fail_all(ProducerClosed())
     if producer._sender.sender_task is not None:
         producer._sender.sender_task.cancel()
-    await asyncio.wait([asyncio.ensure_future(producer.client.close())], timeout=CLOSE_SECONDS)
+    closing = asyncio.ensure_future(producer.client.close())
+    await asyncio.wait([closing], timeout=ABANDON_SECONDS)
