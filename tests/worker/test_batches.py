@@ -211,6 +211,15 @@ async def test_an_assignment_forgets_positions_and_the_days_of_other_partitions(
     assert taking.batches.positions == {}
 
 
+async def test_what_is_given_back_is_not_committed_any_more():
+    """It would set back what another worker committed meanwhile: simulated seed 1359."""
+    taking = Taking()
+    await taking.run(delivery(steps("u1", 5), 0, 0))
+    await taking.batches.settle(1, seconds=1)
+    taking.batches.release()
+    assert taking.batches.positions == {}
+
+
 async def test_what_runs_may_finish_before_a_rebalance():
     taking, gate = gated()
     running = asyncio.create_task(taking.run(delivery(steps("u1", 5), 0, 0)))
