@@ -13,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ingest.core.codec import decode
+from ingest.core.timestamps import Window
 from tests import mongodb
 from tests.e2e.environment import COMMAND, ENVIRONMENT
 from tests.e2e.workers import Fleet, Message, Worker, fleet_of, ordered, simulated, stored_in
@@ -29,6 +31,7 @@ MESSAGES_A_USER_DAY = 47
 USERS = 20
 CATCH_UP_SECONDS = 900
 SESSION_SECONDS = 6
+ALL_TIME_MS = 1 << 42
 
 
 class Services(NamedTuple):
@@ -131,6 +134,11 @@ def differences(fleet: Fleet, truth: list[Message]) -> int:
     return found + (verified.returncode != 0)
 
 
+def records_in(lines: Sequence[bytes]) -> int:
+    """How many records these messages have; one that cannot be read counts as one."""
+    return sum(decode(line, None, Window(0, ALL_TIME_MS)).records for line in lines)
+
+
 def ended_by_themselves(fleet: Fleet) -> int:
     """How many workers ended in another way than they were made to."""
     ends = [worker.process.poll() for worker in fleet.workers]
@@ -161,7 +169,7 @@ def soak(minutes: float, seed: int) -> int:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(faults.injected.items()))
     peaks = ", ".join(f"{name} {peak:.0f}" for name, peak in sorted(faults.peaks.items()))
     print(
-        f"seed {seed}: {len(sent.lines):,} messages, {faults.injected.total()} faults ({kinds}), "
+        f"seed {seed}: {records_in(sent.lines):,} records, {faults.injected.total()} faults ({kinds}), "
         f"{found} differences, {late} old revisions sent late, peak MiB: {peaks}"
     )
     return 1 if found else 0
