@@ -169,8 +169,8 @@ def soak(minutes: float, seed: int) -> int:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(faults.injected.items()))
     peaks = ", ".join(f"{name} {peak:.0f}" for name, peak in sorted(faults.peaks.items()))
     print(
-        f"seed {seed}: {records_in(sent.lines):,} records, {faults.injected.total()} faults ({kinds}), "
-        f"{found} differences, {late} old revisions sent late, peak MiB: {peaks}"
+        f"seed {seed}: {records_in(sent.lines):,} records, {faults.injected.total()} faults "
+        f"({kinds}), {found} differences, {late} old revisions sent late, peak MiB: {peaks}"
     )
     return 1 if found else 0
 
