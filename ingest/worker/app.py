@@ -44,6 +44,8 @@ class WorkerApp(faust.App):
     metrics: Metrics
     failure: BaseException | None = None
     failed: asyncio.Event
+    store_port: Store
+    publisher: Publisher
 
     async def on_start(self) -> None:
         """Open the store and the web port, before Kafka is asked for anything."""
@@ -84,9 +86,6 @@ class WorkerApp(faust.App):
     def new_pipeline(self) -> Pipeline:
         """A pipeline on the store and the topics."""
         return pipeline_of(self.store_port, self.publisher, self.settings)
-
-    store_port: Store
-    publisher: Publisher
 
     def _create_directories(self) -> None:
         """There are no tables to keep files for, and the file system may be read-only."""
