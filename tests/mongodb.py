@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pymongo
@@ -22,6 +23,8 @@ from ingest.stores.mongo import Connection, Wanted
 from tests.server_process import DEADLINE_SECONDS, ServerProcess
 
 NAMED = os.environ.get("INGEST_TEST_MONGODB_URI")
+# Keys of the tests are a year old: with a shorter time to live a server sweeps them in mid-test.
+KEPT = timedelta(days=3650)
 PROGRAM = Path(sys.executable).with_name("secantusd-py")
 
 

@@ -13,11 +13,11 @@ import pymongo
 from ingest.archive import export
 from ingest.stores.memory import memory_store
 from ingest.stores.mongo import opened_to_write
-from tests.batches import TTL, batch, pipeline_on
+from tests.batches import batch, pipeline_on
 from tests.e2e.conftest import ENVIRONMENT, Finished, Ingest, bytes_until_end
 from tests.fakes import RecordingPublisher
 from tests.lines import DATE, event, events, snapshot, snapshots
-from tests.mongodb import connection_to, wanted
+from tests.mongodb import KEPT, connection_to, wanted
 
 Database = pymongo.database.Database[dict[str, Any]]
 USERS = ("u1", "u1-", "u10", "u2")
@@ -41,6 +41,7 @@ def settings_of(uri: str, database: str) -> dict[str, str]:
         "MONGODB_URI": uri,
         "MONGODB_DATABASE": database,
         "MONGODB_MIN_POOL_SIZE": "0",
+        "IDEMPOTENCY_TTL": f"{KEPT.days}d",
         "TERM": "xterm-256color",  # so that what is drawn without a terminal is seen to be wrong
     }
 
@@ -50,7 +51,7 @@ def fill(settings: dict[str, str], lines: bytes = LINES) -> None:
 
     async def filling() -> None:
         connection = connection_to(settings["MONGODB_URI"], settings["MONGODB_DATABASE"])
-        async with opened_to_write(connection, wanted(TTL)) as store:
+        async with opened_to_write(connection, wanted(KEPT)) as store:
             await pipeline_on(store, RecordingPublisher()).run(batch(*lines.splitlines()))
 
     asyncio.run(filling())
@@ -60,7 +61,7 @@ def export_of(lines: bytes, path: Path) -> bytes:
     """What `ingest replay --export` writes of these lines, likewise."""
 
     async def exporting() -> None:
-        store = memory_store(TTL)
+        store = memory_store(KEPT)
         await pipeline_on(store, RecordingPublisher()).run(batch(*lines.splitlines()))
         await export(store, path, lambda _: None)
 

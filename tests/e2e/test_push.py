@@ -259,7 +259,8 @@ def test_interrupted_it_says_how_to_go_on(ingest: Ingest, settings: Settings) ->
     with ingest.started("push", "-", environment={**ENVIRONMENT, **settings}) as process:
         feed_until_acknowledged(process, settings, 7)
         os.kill(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=DEADLINE_SECONDS)
+        process.wait(DEADLINE_SECONDS)  # before its input ends, which would be the end of a push
+        out, err = process.communicate()
     assert (process.returncode, out) == (130, b"")
     where, end = err.decode().splitlines()
     assert end == "ingest: interrupted before it was done"

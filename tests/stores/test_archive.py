@@ -13,7 +13,7 @@ from ingest.stores.documents import COLLECTIONS, EVENTS, KEYS, SNAPSHOTS, TOTALS
 from ingest.stores.memory import memory_store
 from ingest.stores.mongo import opened_to_write
 from tests.batches import TTL, sent, totals_of
-from tests.mongodb import connection_to, wanted
+from tests.mongodb import KEPT, connection_to, wanted
 from tests.stores.contents import MOVED, event, fill, lines_in, rows_of, run, snapshot
 
 
@@ -24,7 +24,7 @@ async def another(request):
         yield memory_store(TTL)
         return
     uri, database = map(request.getfixturevalue, ("mongodb_uri", "mongodb_database"))
-    async with opened_to_write(connection_to(uri, f"{database}_2"), wanted(TTL)) as store:
+    async with opened_to_write(connection_to(uri, f"{database}_2"), wanted(KEPT)) as store:
         yield store
     with pymongo.MongoClient(uri) as client:
         client.drop_database(f"{database}_2")

@@ -26,7 +26,7 @@ from ingest.stores.documents import (
     total_of,
 )
 from ingest.stores.mongo import opened_to_write
-from tests.batches import TTL, batch, pipeline_on, sent
+from tests.batches import batch, pipeline_on, sent
 from tests.core.folding import by_day, folded
 from tests.core.messages import NOW
 from tests.core.strategies import (
@@ -41,7 +41,7 @@ from tests.core.strategies import (
     sources,
 )
 from tests.fakes import RecordingPublisher
-from tests.mongodb import connection_to, wanted
+from tests.mongodb import KEPT, connection_to, wanted
 from tests.stores.contents import MOVED, event, fill, run, snapshot
 
 EVENT = {
@@ -224,7 +224,7 @@ def raw(mongodb_uri: str, mongodb_database: str) -> Iterator[pymongo.database.Da
 @pytest.fixture(params=["pymongo", "motor"])
 def opened_store(request, mongodb_uri: str, mongodb_database: str):
     connection = connection_to(mongodb_uri, mongodb_database, request.param)
-    return opened_to_write(connection, wanted(TTL))
+    return opened_to_write(connection, wanted(KEPT))
 
 
 async def test_mongodb_holds_the_documents_of_the_design_after_a_batch(opened_store, raw):
