@@ -1,6 +1,6 @@
 """What a record costs from Kafka to acknowledged totals, and what of it is the transport.
 
-Run it with `python -m benchmarks.kafka` (about 4 minutes; `--records 60000` for a quick look). A
+Run it with `python -m benchmarks.kafka` (about 8 minutes; `--records 60000` for a quick look). A
 real broker is started on the loopback. Topics are filled first; then each contestant reads them to
 the end as a process of its own, pinned to one core, the broker to the other. Measured is the CPU
 time of that process, all its threads, from its assignment on, and the records a second.

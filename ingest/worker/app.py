@@ -158,7 +158,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "broker_heartbeat_interval": min(3.0, session_seconds / 6),
         "broker_request_timeout": max(40.0, session_seconds + 10),
         "broker_max_poll_interval": ONE_DAY,  # a store may be away for long
-        "broker_commit_interval": ONE_DAY,  # positions are committed by `WorkerApp.commit`
+        "broker_commit_interval": ONE_DAY,  # `WorkerApp.commit_positions` does it
         "stream_wait_empty": False,  # `Batches.settle` waits, and not for ever
         "stream_buffer_maxsize": settings.batch_size_max,
         "topic_allow_declare": False,
