@@ -45,7 +45,7 @@ class Backend(NamedTuple):
     @property
     def connection(self) -> Connection:
         """A connection with time for a slow server."""
-        assert self.uri is not None
+        assert self.uri is not None  # noqa: S101 - the caller's mistake
         return Connection(self.uri, DATABASE, self.driver, min_pool_size=0, timeout_seconds=300)
 
 
@@ -96,12 +96,14 @@ async def measure_pipeline(store: Store, stream: Stream, spent: Spent) -> None:
         raise SystemExit(f"{stream.label}: {counts}, {totalled} in totals, not {stream[3:]}")
 
 
-async def run(pipeline: Pipeline, messages: Iterable[bytes]) -> Sequence[Outcome]:
+async def run(
+    pipeline: Pipeline, messages: Iterable[bytes], batch_size_max: int = BATCH_SIZE_MAX
+) -> Sequence[Outcome]:
     """Bring messages from the queue to their outcomes."""
     queue = MemoryQueue()
     outcomes: list[Outcome] = []
     patience = Patience(timedelta(seconds=1), timedelta(seconds=1))
-    options = {"batch_size_max": BATCH_SIZE_MAX, "patience": patience}
+    options = {"batch_size_max": batch_size_max, "patience": patience}
     async with TaskGroup() as tasks:
         tasks.create_task(_fill(queue, messages))
         tasks.create_task(drain(queue, pipeline, **options, on_outcome=outcomes.append))

@@ -1,6 +1,6 @@
 """How much is measured: a look, the default, or all of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +16,11 @@ class Plan:
     users_mongo: int
     stage_records: Mapping[int, int]  # of a slice, by records of a message
     stage_users: int
+    stored: Sequence[int]
+    stored_mongo: Sequence[int]
+    users: Sequence[int]
+    snapshots: Sequence[int]  # of a user and day
+    duplicates: Sequence[int]  # percent of the messages
     query_seconds: float  # at most, for each kind of query and round
 
 
@@ -25,9 +30,32 @@ DEFAULT: Final = Plan(
     records=1_000_000,
     records_mongo=6_000,
     users_mongo=20,
-    query_seconds=0.3,
     stage_records={60: 12_000, 1: 3_000},
     stage_users=100,
+    stored=(10_000, 100_000, 1_000_000),
+    stored_mongo=(10_000, 100_000),
+    users=(10, 100, 1_000, 10_000, 100_000),
+    snapshots=(10, 100, 1_440),
+    duplicates=(0, 20, 50, 90),
+    query_seconds=0.3,
 )
-QUICK: Final = replace(DEFAULT, name="quick", rounds=1, records=60_000, records_mongo=6_000)
-FULL: Final = replace(DEFAULT, name="full", records_mongo=1_000_000)
+QUICK: Final = replace(
+    DEFAULT,
+    name="quick",
+    rounds=1,
+    records=60_000,
+    stored=(10_000, 100_000),
+    stored_mongo=(10_000,),
+    users=(10, 1_000),
+    snapshots=(10, 100),
+    duplicates=(0, 50),
+)
+FULL: Final = replace(
+    DEFAULT,
+    name="full",
+    records_mongo=100_000,
+    users_mongo=100,
+    stored=(*DEFAULT.stored, 10_000_000),
+    stored_mongo=(*DEFAULT.stored_mongo, 1_000_000),
+    users=(*DEFAULT.users, 1_000_000),
+)

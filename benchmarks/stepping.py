@@ -137,7 +137,7 @@ class _Stepping:
                 self._seconds[self._stage] += time.perf_counter() - started
             try:
                 sent = yield waited
-            except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
+            except BaseException as error:  # it belongs to the coroutine
                 step = lambda error=error: steps.throw(error)  # noqa: E731
             else:
                 step = lambda sent=sent: steps.send(sent)  # noqa: E731

@@ -78,9 +78,9 @@ def live_order(messages: Sequence[bytes], users: int = USERS) -> list[bytes]:
 def disturbed(
     messages: Sequence[bytes], duplicates: float, late: float, hour: int
 ) -> tuple[list[bytes], int]:
-    """The messages with shares of them moved back, or repeated later; how many were repeated.
+    """The messages with a share of them moved back, and repeated later; how many repetitions.
 
-    `hour` is how many messages an hour has.
+    `duplicates` is how often a message comes again, on the mean; `hour` how many make an hour.
     """
     rng = random.Random(11)
     placed: list[tuple[float, bytes]] = []
@@ -88,9 +88,9 @@ def disturbed(
     for place, message in enumerate(messages):
         delay = rng.uniform(0, LATE_HOURS * hour) if rng.random() < late else 0.0
         placed.append((place + delay, message))
-        if rng.random() < duplicates:
-            placed.append((place + rng.uniform(0, LATE_HOURS * hour), message))
-            repeated += 1
+        again = int(duplicates) + (rng.random() < duplicates % 1)
+        placed += [(place + rng.uniform(0, LATE_HOURS * hour), message) for _ in range(again)]
+        repeated += again
     if duplicates or late:
         placed.sort(key=lambda pair: pair[0])
     return [message for _, message in placed], repeated
