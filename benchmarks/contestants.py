@@ -100,8 +100,8 @@ class Running:
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     def last_words(self) -> str:
-        """The end of what it wrote."""
-        return self._log.read_text(errors="replace")[-500:].strip()
+        """The last line that it wrote."""
+        return self._log.read_text(errors="replace").strip().rpartition("\n")[2][-200:]
 
     def kill(self) -> None:
         """End it at once."""

@@ -20,6 +20,7 @@ from ingest.queues.kafka import Outgoing, Producer, administration, initialise
 from ingest.settings import Settings
 
 READY_SECONDS: Final = 60
+PAUSE_SECONDS: Final = 0.05
 _NAMES: Final = count()
 
 
@@ -84,19 +85,43 @@ class Track:
         rows = self.database[self.contestant.totals].find({}, {field: 1})
         return sum([row[field] async for row in rows])
 
-    async def until(
-        self, reached: Callable[[], Awaitable[bool]], seconds: float, pause: float = 0.05
-    ) -> None:
-        """Return when this is so; raises `NotThereError`."""
-        deadline = time.monotonic() + seconds
+    async def until_stored(self, messages: int, size: int, seconds: float) -> None:
+        """Return when so many messages since the last `clear` are stored; raises `NotThereError`.
+
+        Totals, which are saved after their events, are looked at before the events are counted.
+        """
+        expected = self.contestant.documents(records=messages * size, messages=messages)
+
+        async def are_totalled() -> bool:
+            return await self.totalled() >= self.sent * size
+
+        async def are_stored() -> bool:
+            return await self.stored() >= expected
+
+        await self.until(are_totalled if self.contestant.has_totals else are_stored, seconds)
+
+    async def clear(self, size: int) -> None:
+        """Delete what is stored if there are no totals; else see that all of it is stored."""
+        if not self.contestant.has_totals:
+            await self.database[self.contestant.events].delete_many({})
+        elif await self.stored() != self.sent * size:
+            raise NotThereError(f"{await self.stored()} stored of {self.sent * size}")
+
+    async def until(self, reached: Callable[[], Awaitable[bool]], seconds: float) -> None:
+        """Return when this is so; raises `NotThereError`.
+
+        It is asked for at most a fifth of the time, since asking makes the store slower.
+        """
+        started = asked = time.monotonic()
         while not await reached():
             if not self.running.is_running:
                 raise NotThereError(f"it ended: {self.running.last_words()}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > started + seconds:
                 raise NotThereError(
                     f"not there after {seconds:.0f} s, {await self.stored()} stored"
                 )
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(PAUSE_SECONDS, 4 * (time.monotonic() - asked)))
+            asked = time.monotonic()
 
     async def _is_ready(self) -> bool:
         return await self.group.assigned() == PARTITIONS
@@ -106,8 +131,7 @@ class Track:
 async def track(ground: Ground, contestant: Contestant, size: int) -> AsyncIterator[Track]:
     """A track for messages of this size; what runs on it is ended with it."""
     name = f"{contestant.name.replace('_', '-')}-{size}-{next(_NAMES)}"
-    environment = _environment(ground, name, size)
-    settings = Settings(**{key.lower(): value for key, value in environment.items()})
+    settings = _settings(ground, name)
     topic, producer = settings.topic_activity_events, Producer(connection_of(settings))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         async with (
@@ -118,6 +142,7 @@ async def track(ground: Ground, contestant: Contestant, size: int) -> AsyncItera
             if contestant is WORKER:
                 await _index_users(mongodb[name])
             group = ConsumerGroup(client, name, topic)
+            environment = _environment(ground, contestant, name, size)
             own = Track(contestant, environment, Path(folder), group, producer, mongodb[name])
             try:
                 yield own
@@ -134,16 +159,27 @@ def user_of(message: bytes) -> bytes:
     return key.encode()
 
 
-def _environment(ground: Ground, name: str, size: int) -> dict[str, str]:
-    settings = settings_on(ground.brokers, name)
-    return {
-        **settings,
-        "TOPIC": settings["TOPIC_ACTIVITY_EVENTS"],
-        "RECORDS_PER_MESSAGE": str(size),
+def _settings(ground: Ground, name: str) -> Settings:
+    own = settings_on(ground.brokers, name)
+    return Settings(**{key.lower(): value for key, value in own.items()})
+
+
+def _environment(ground: Ground, contestant: Contestant, name: str, size: int) -> dict[str, str]:
+    """What a contestant is told: a peer its contract, the worker its settings."""
+    own = settings_on(ground.brokers, name)
+    shared = {
+        "KAFKA_BROKERS": ground.brokers,
         "KAFKA_GROUP": name,
-        "REPOSITORY_BACKEND": "mongodb",
         "MONGODB_URI": ground.mongodb,
         "MONGODB_DATABASE": name,
+    }
+    if contestant is not WORKER:
+        topic = own["TOPIC_ACTIVITY_EVENTS"]
+        return {**shared, "TOPIC": topic, "RECORDS_PER_MESSAGE": str(size)}
+    return {
+        **own,
+        **shared,
+        "REPOSITORY_BACKEND": "mongodb",
         "MONGODB_TIMEOUT_SECONDS": "120",  # the test server is slow; a retry would be counted too
     }
 
