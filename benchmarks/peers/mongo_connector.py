@@ -1,10 +1,9 @@
 """MongoDB's own sink connector in Kafka Connect standalone: upserts by a business key.
 
-It cannot split a message. With one record a message (`RECORDS_PER_MESSAGE=1`, the default) a
-document is found by user, device and time, which a unique index holds, as MongoDB's documentation
-has it. A message of more is stored as the one document that it is, and found by its place in the
-topic (partition and offset): nothing of it at the top level is unique. This process becomes the
-JVM, with the options that Kafka's own script gives it.
+It cannot split a message. With one record a message (`RECORDS_PER_MESSAGE=1`, the default) user,
+device and time find a document, by a unique index, as MongoDB's documentation has it. A message of
+more is stored as the one document it is, found by its place in the topic: no field at its top level
+is unique. This process becomes the JVM, with the options that Kafka's own script gives it.
 """
 
 import os
@@ -17,6 +16,7 @@ import pymongo
 
 POM = Path(__file__).with_name("pom.xml")
 KEY = ("user_id", "device_id", "ts")
+PROGRAM = "org.apache.kafka.connect.cli.ConnectStandalone"
 STRATEGIES = "com.mongodb.kafka.connect.sink"
 OPTIONS = (
     *("-Xms256M", "-Xmx2G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"),
@@ -42,12 +42,9 @@ def main() -> None:
     if is_single:
         index_key()
     strategy = BY_BUSINESS_KEY if is_single else BY_PLACE
-    files = [
-        written(folder / "worker.properties", worker(folder)),
-        written(folder / "connector.properties", {**connector(), **strategy}),
-    ]
-    program = "org.apache.kafka.connect.cli.ConnectStandalone"
-    arguments = [*OPTIONS, "-cp", classpath(folder / "classpath"), program, *files]
+    settings = {"worker": worker(folder), "connector": connector() | strategy}
+    files = [written(folder / f"{name}.properties", own) for name, own in settings.items()]
+    arguments = [*OPTIONS, "-cp", classpath(folder / "classpath"), PROGRAM, *files]
     os.execvp("java", ["java", *arguments])  # noqa: S606, S607 - whatever Java is here
 
 
@@ -59,8 +56,7 @@ def index_key() -> None:
 
 def worker(folder: Path) -> dict[str, str]:
     """Connect's settings."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     return {
         "bootstrap.servers": os.environ["KAFKA_BROKERS"],
