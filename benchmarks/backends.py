@@ -23,7 +23,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.mongo_queries import READERS, Query
 from benchmarks.plan import Plan
-from benchmarks.servers import Server
+from benchmarks.servers import Ground
 from benchmarks.streams import START, USERS, Stream, stream_of
 from ingest.ports import Store
 
@@ -36,12 +36,12 @@ QUERIES_MAX: Final = 1000
 Row = dict[str, Any]
 
 
-def backends(plan: Plan, server: Server) -> Iterator[Row]:
+def backends(plan: Plan, ground: Ground) -> Iterator[Row]:
     """A row for each store and stream: seconds of each round, latencies in ms, MiB."""
     stores = (
         (Backend(), plan.records),
-        (Backend(server.uri, "pymongo"), plan.records_mongo),
-        (Backend(server.uri, "motor"), plan.records_mongo),
+        (Backend(ground.mongodb, "pymongo"), plan.records_mongo),
+        (Backend(ground.mongodb, "motor"), plan.records_mongo),
     )
     for duplicates in SHARES:
         for size in SIZES:

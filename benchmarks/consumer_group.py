@@ -30,6 +30,10 @@ class ConsumerGroup(NamedTuple):
             for place in ConsumerProtocolMemberAssignment.decode(member[4]).partitions()
         )
 
+    async def members(self) -> int:
+        """How many members it has."""
+        return len((await self._described()).members)
+
     async def committed(self) -> int:
         """How many messages of the topic it has acknowledged."""
         offsets = await self.client.list_consumer_group_offsets(self.name)

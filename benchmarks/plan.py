@@ -16,6 +16,10 @@ class Plan:
     users_mongo: int
     stage_records: Mapping[int, int]  # of a slice, by records of a message
     stage_users: int
+    worker_records: Mapping[int, int]  # of a slice, by records of a message
+    contest_records: Mapping[int, int]  # likewise
+    crash_records: Mapping[int, int]  # in all, by records of a message
+    kills: int
     stored: Sequence[int]
     stored_mongo: Sequence[int]
     users: Sequence[int]
@@ -32,6 +36,10 @@ DEFAULT: Final = Plan(
     users_mongo=20,
     stage_records={60: 12_000, 1: 3_000},
     stage_users=100,
+    worker_records={60: 300_000, 1: 20_000},
+    contest_records={60: 12_000, 1: 3_000},
+    crash_records={1: 3_000},
+    kills=1,
     stored=(10_000, 100_000, 1_000_000),
     stored_mongo=(10_000, 100_000),
     users=(10, 100, 1_000, 10_000, 100_000),
@@ -44,8 +52,12 @@ QUICK: Final = replace(
     name="quick",
     rounds=1,
     records=60_000,
+    stage_records={60: 6_000, 1: 1_000},
+    worker_records={60: 60_000, 1: 6_000},
+    contest_records={60: 3_000, 1: 600},
+    crash_records={1: 600},
     stored=(10_000, 100_000),
-    stored_mongo=(10_000,),
+    stored_mongo=(1_000,),
     users=(10, 1_000),
     snapshots=(10, 100),
     duplicates=(0, 50),
@@ -55,6 +67,8 @@ FULL: Final = replace(
     name="full",
     records_mongo=100_000,
     users_mongo=100,
+    crash_records={60: 24_000, 1: 6_000},
+    kills=3,
     stored=(*DEFAULT.stored, 10_000_000),
     stored_mongo=(*DEFAULT.stored_mongo, 1_000_000),
     users=(*DEFAULT.users, 1_000_000),

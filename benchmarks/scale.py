@@ -21,6 +21,7 @@ from benchmarks.embedded import (
 from benchmarks.floors import documents_of
 from benchmarks.measuring import Spent, in_child, peak_mib, spending
 from benchmarks.plan import Plan
+from benchmarks.servers import Ground
 from benchmarks.streams import (
     HOUR,
     START,
@@ -38,6 +39,7 @@ from ingest.stores.mongo import opened
 from ingest.stores.mongo.collection import slices
 
 MINUTE_RECORDS: Final = 10_000  # of a round by users
+USERS_CACHED: Final = 5_000  # days at hand there, so that both sides of the step are seen
 SNAPSHOT_USERS: Final = 20
 SNAPSHOTS_AT_ONCE: Final = 5  # of a user in a batch
 DUPLICATES_OF: Final = 120_000
@@ -46,12 +48,12 @@ PUT_AT_ONCE: Final = 5_000
 Row = dict[str, Any]
 
 
-def scale(plan: Plan, mongodb_uri: str) -> Iterator[Row]:
+def scale(plan: Plan, ground: Ground) -> Iterator[Row]:
     """A row for each series and size: seconds of each round, and how many records that were."""
     for stored in plan.stored:
         yield _row("records stored, in memory", stored, in_child(_by_stored, stored, plan.rounds))
     for stored in plan.stored_mongo:
-        rounds = in_child(_by_stored_in_mongodb, Backend(mongodb_uri), stored, plan.rounds)
+        rounds = in_child(_by_stored_in_mongodb, Backend(ground.mongodb), stored, plan.rounds)
         yield _row("records stored, MongoDB", stored, rounds)
     for users in plan.users:
         yield _row("users", users, in_child(_by_users, users, plan.rounds))
@@ -112,7 +114,7 @@ def _by_users(users: int, rounds: int) -> list[Spent]:
     """
 
     async def measure() -> list[Spent]:
-        pipeline = await _in_memory()
+        pipeline = await _in_memory(USERS_CACHED)
         rng = random.Random(17)
         batches = -(-MINUTE_RECORDS // users)
         await run(pipeline, (_minute(rng, user, 0) for user in range(users)))
@@ -158,9 +160,9 @@ def _by_duplicates(share: float, rounds: int) -> list[Spent]:
     return [asyncio.run(measure()) for _ in range(rounds)]
 
 
-async def _in_memory() -> Pipeline:
+async def _in_memory(day_cache_size: int = 50_000) -> Pipeline:
     async with empty_store(Backend()) as store:
-        return pipeline_of(store, MemoryTopics(on_dead_letter=print))
+        return pipeline_of(store, MemoryTopics(on_dead_letter=print), day_cache_size)
 
 
 async def _timed(

@@ -1,8 +1,8 @@
-"""The server that the benchmarks of the store on MongoDB run against.
+"""The servers that the benchmarks run against: a store and a broker.
 
 `INGEST_TEST_MONGODB_URI` names a mongod. Otherwise SecantusDB, which the tests use, is started on
 the loopback in a temporary folder, as a process of its own: its CPU time is not ours, and its
-speed says nothing of MongoDB.
+speed says nothing of MongoDB. The broker is always one of our own.
 """
 
 import os
@@ -53,7 +53,7 @@ def server() -> Iterator[Server]:
     if not PROGRAM.exists():
         raise SystemExit("set INGEST_TEST_MONGODB_URI, or: pip install -e '.[dev]'")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    port = _free_port()
+    port = free_port()
     uri = f"mongodb://127.0.0.1:{port}"
     # A folder's last files may still be written while it is deleted; it is a temporary one.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -70,6 +70,32 @@ def server() -> Iterator[Server]:
             _stop(process)
 
 
+class Ground(NamedTuple):
+    """The broker's address and the store's, on which all contestants run."""
+
+    brokers: str
+    mongodb: str
+
+
+@contextmanager
+def broker() -> Iterator[str]:
+    """The address of a broker of our own, for as long as the block runs."""
+    from tests.kafka.broker import running  # noqa: PLC0415 - the tests know how to start one
+
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        running(Path(folder)) as started,
+    ):
+        yield started.address()
+
+
+def kafka_version() -> str:
+    """The version of that broker."""
+    from tests.kafka.broker import POM  # noqa: PLC0415 - as above
+
+    return POM.read_text().split("<artifactId>kafka_2.13</artifactId>")[1].split("version>")[1][:-2]
+
+
 def connection_to(
     server: Server, database: str, driver: Literal["pymongo", "motor"] = "pymongo"
 ) -> Connection:
@@ -77,7 +103,8 @@ def connection_to(
     return Connection(server.uri, database, driver, min_pool_size=0, timeout_seconds=300)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -17,6 +17,7 @@ from benchmarks.embedded import Backend, empty_store
 from benchmarks.from_kafka import read
 from benchmarks.measuring import Spent, in_child, spending
 from benchmarks.plan import Plan
+from benchmarks.servers import Ground
 from benchmarks.stepping import Steps
 from benchmarks.streams import Stream, stream_of
 from benchmarks.topics import Environment, filled, fresh_group
@@ -33,19 +34,19 @@ READERS: Final = ("getmany", "transport", "worker in memory")
 Row = dict[str, Any]
 
 
-def stages(plan: Plan, mongodb_uri: str, brokers: str) -> Iterator[Row]:
+def stages(plan: Plan, ground: Ground) -> Iterator[Row]:
     """A row for each size and reader: seconds of each round; the worker's by stage and by floor."""
     for size, records in plan.stage_records.items():
         slices = plan.rounds + WARM_UP
         stream = stream_of(records * slices, size=size, users=plan.stage_users)
         batch = {"BATCH_SIZE_MAX": str(min(1000, records // size))}
-        topic = filled(brokers, stream.messages) | batch
+        topic = filled(ground.brokers, stream.messages) | batch
         common = {"size": size, "records": records}
         for label in READERS:
             own = fresh_group(topic, None)
             rounds = in_child(read, label.split()[0], own, records // size, slices, None)
             yield {**common, "reader": label, "rounds": rounds}
-        own = fresh_group(topic, mongodb_uri)
+        own = fresh_group(topic, ground.mongodb)
         rounds, floor = in_child(_worker, own, records // size, slices, stream)
         yield {**common, "reader": "worker on MongoDB", "rounds": rounds, "floors": floor}
 
