@@ -80,7 +80,12 @@ class Running:
             self._process = subprocess.Popen(  # noqa: S603 - this very program
                 [sys.executable, *contestant.command],
                 cwd=folder,  # Faust and Quix leave folders where they run
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+                env={
+                    **os.environ,
+                    **environment,
+                    "PYTHONPATH": str(ROOT),
+                    "TMPDIR": str(folder),  # so that what the connector leaves goes with it
+                },
                 stdout=output,
                 stderr=output,
             )
