@@ -17,7 +17,6 @@ from typing import Any, Final
 from benchmarks import report, results
 from benchmarks.backends import backends
 from benchmarks.contest import contest
-from benchmarks.contestants import contestants
 from benchmarks.crash import crashes
 from benchmarks.machine import machine, versions, watched
 from benchmarks.measuring import servers_to_second_core
@@ -29,12 +28,8 @@ from benchmarks.workers import workers
 
 Rows = Iterator[dict[str, Any]]
 SECTIONS: Final[dict[str, Callable[[Plan, Ground], Rows]]] = {
-    "contest": lambda plan, ground: contest(
-        ground, contestants(), rounds=plan.rounds, slices=plan.contest_records
-    ),
-    "crashes": lambda plan, ground: crashes(
-        ground, contestants(), records=plan.crash_records, kills=plan.kills
-    ),
+    "contest": contest,
+    "crashes": crashes,
     "stages": stages,
     "workers": workers,
     "backends": backends,

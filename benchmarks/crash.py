@@ -1,10 +1,9 @@
 """What is missing, double or wrongly totalled after `kill -9`: the worker and its peers.
 
-Run it with `python -m benchmarks.crash` (about 12 minutes; `--quick` for a look). No record of the
-stream is sent twice. Each life gets a part of it: half in pieces over some seconds, as it comes
-live, so that most come to commit; then the rest at once, and within half a second `kill -9`.
-After three such lives the last part follows, and when nothing more comes the store is compared with
-what was sent, by user, device and time. The group is told that its killed member is gone, so that
+No record of the stream is sent twice. Each life gets a part of it: half in pieces over some
+seconds, as it comes live, so that most come to commit; then the rest at once, and within half a
+second `kill -9`. After so many lives the last part follows, and when nothing more comes the store
+is compared with what was sent, by user, device and time. The group is told that its killed member is gone, so that
 nobody waits for a session to end; what it has committed stays as it is.
 """
 
@@ -19,13 +18,12 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from benchmarks.contest import arguments_of, chosen, ground, kept, stream_of
-from benchmarks.contestants import Contestant
-from benchmarks.track import Ground, NotThereError, Track, track
+from benchmarks.contestants import Contestant, contestants
+from benchmarks.plan import Plan
+from benchmarks.servers import Ground
+from benchmarks.streams import stream_of
+from benchmarks.track import NotThereError, Track, track
 
-KILLS: Final = 3
-RECORDS: Final = {60: 24_000, 1: 6_000}  # of a stream, by records of a message
-QUICK: Final = {60: 12_000, 1: 1_200}
 FEWER: Final = {"faust_textbook": 8}  # a part of the stream: it is slow
 PIECES: Final = 8  # of the half that comes live
 PIECE_SECONDS: Final = 0.75
@@ -64,18 +62,12 @@ class Damage:
     undercounted: int | None = None
 
 
-def crashes(
-    ground: Ground,
-    who: Sequence[Contestant],
-    *,
-    records: dict[int, int] = RECORDS,
-    kills: int = KILLS,
-) -> Iterator[dict[str, Any]]:
+def crashes(plan: Plan, ground: Ground) -> Iterator[dict[str, Any]]:
     """A row for each size of message and contestant, as it is found."""
-    for size, most in records.items():
-        for one in who:
-            stream = stream_of(most // FEWER.get(one.name, 1), size)
-            yield asyncio.run(crashed(ground, one, size, stream, kills))
+    for size, most in plan.crash_records.items():
+        for one in contestants():
+            stream = stream_of(most // FEWER.get(one.name, 1), size=size).messages
+            yield asyncio.run(crashed(ground, one, size, stream, plan.kills))
 
 
 async def crashed(
@@ -208,38 +200,3 @@ def _instant(ts: str | datetime) -> datetime:
     """A time as sent, or as the worker stores it: naive UTC."""
     at = ts if isinstance(ts, datetime) else datetime.fromisoformat(ts)
     return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
-
-
-HEADINGS: Final = (
-    f"{'records a message':>18}  {'contestant':24}{'records':>8}{'missing':>9}{'repeated':>10}"
-    f"{'copies':>8}{'wrong days':>12}{'overcounted':>13}{'undercounted':>14}"
-)
-
-
-def line_of(row: dict[str, Any]) -> str:
-    """A row as it is printed."""
-    widths = {"missing": 9, "repeated": 10, "copies": 8, "wrong_days": 12}
-    widths |= {"overcounted": 13, "undercounted": 14}
-    shown = [f"{'-' if row.get(n) is None else row[n]:>{width}}" for n, width in widths.items()]
-    head = f"{row['size']:18}  {row['label']:24}{row['records']:8}"
-    return f"{head}{''.join(shown)}  {row['failure'] or ''}"
-
-
-def main() -> None:
-    """Kill every contestant and print a line each."""
-    parser = arguments_of(__doc__)
-    parser.add_argument("--kills", type=int, default=KILLS)
-    arguments = parser.parse_args()
-    rows = []
-    with ground() as shared:
-        print(HEADINGS)
-        records = QUICK if arguments.quick else RECORDS
-        who = chosen(arguments.only)
-        for row in crashes(shared, who, records=records, kills=arguments.kills):
-            rows.append(row)
-            print(line_of(row), flush=True)
-    kept(rows, arguments.json)
-
-
-if __name__ == "__main__":
-    main()

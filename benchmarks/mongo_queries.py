@@ -23,8 +23,8 @@ import orjson
 import pymongo
 from pymongo import monitoring
 
-from benchmarks.core import START, event_at
 from benchmarks.servers import Server, connection_to, server
+from benchmarks.streams import START, event_at
 from ingest.core.deltas import SnapshotRules
 from ingest.core.records import Day
 from ingest.core.timestamps import MINUTES_PER_DAY, MINUTES_PER_HOUR, first_minute

@@ -14,7 +14,11 @@ from benchmarks.machine import BUSY_SHARE
 from benchmarks.results import Result, read
 
 REPORT: Final = Path(__file__).with_name("REPORT.md")
-MADE_BY: Final = {"default": "make bench", "quick": "make bench QUICK=1", "full": "make bench FULL=1"}
+MADE_BY: Final = {
+    "default": "make bench",
+    "quick": "make bench QUICK=1",
+    "full": "make bench FULL=1",
+}
 Rows = list[dict[str, Any]]
 
 
@@ -24,7 +28,7 @@ def render(result: Result) -> None:
     lines = [*_head(result)]
     for name, section in TEXTS.items():
         if name in sections:
-            lines += ["", *section(sections[name]["rows"], result)]
+            lines += ["", *section(sections[name]["rows"])]
             lines += [*_chart(name, sections[name]["rows"])]
     REPORT.write_text("\n".join(lines) + "\n")
 
@@ -80,7 +84,7 @@ def _busy(result: Result) -> Iterator[str]:
             yield ""
 
 
-def _backends(rows: Rows, result: Result) -> Iterator[str]:
+def _backends(rows: Rows) -> Iterator[str]:
     yield "## Backends"
     yield ""
     yield (
@@ -122,7 +126,7 @@ def _latency(found: dict[str, float]) -> str:
     return f"{found['p50']:.3g} / {found['p99']:.3g}"
 
 
-def _stages(rows: Rows, result: Result) -> Iterator[str]:
+def _stages(rows: Rows) -> Iterator[str]:
     yield "## Stages"
     yield ""
     yield (
@@ -138,7 +142,8 @@ def _stages(rows: Rows, result: Result) -> Iterator[str]:
 def _stages_of(rows: Rows, size: int) -> Iterator[str]:
     total, parts = parts_of(rows)
     yield ""
-    yield f"**{size} record{'s' if size > 1 else ''} a message**: {total.text()} us of CPU a record."
+    sizes = f"{size} record{'s' if size > 1 else ''} a message"
+    yield f"**{sizes}**: {total.text()} us of CPU a record."
     yield ""
     yield from _table("stage", "us a record", "share", "floor", "us a record", "times the floor")
     for part in parts:
@@ -168,7 +173,7 @@ _READERS: Final = {
 }
 
 
-def _contest(rows: Rows, result: Result) -> Iterator[str]:
+def _contest(rows: Rows) -> Iterator[str]:
     yield "## Peers"
     yield ""
     yield (
@@ -217,7 +222,7 @@ def _last(row: dict[str, Any]) -> tuple[str, str]:
     return ", ".join(row["lacks"]) or "-", row["versions"]
 
 
-def _crashes(rows: Rows, result: Result) -> Iterator[str]:
+def _crashes(rows: Rows) -> Iterator[str]:
     yield "## After kill -9"
     yield ""
     yield (
@@ -241,7 +246,7 @@ def _crashes(rows: Rows, result: Result) -> Iterator[str]:
         )
 
 
-def _workers(rows: Rows, result: Result) -> Iterator[str]:
+def _workers(rows: Rows) -> Iterator[str]:
     yield "## Workers"
     yield ""
     yield (
@@ -262,7 +267,7 @@ def _workers(rows: Rows, result: Result) -> Iterator[str]:
         )
 
 
-def _scale(rows: Rows, result: Result) -> Iterator[str]:
+def _scale(rows: Rows) -> Iterator[str]:
     yield "## Scale"
     yield ""
     yield (
@@ -291,7 +296,7 @@ def _line(*cells: Any) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-TEXTS: Final[dict[str, Callable[[Rows, Result], Iterator[str]]]] = {
+TEXTS: Final[dict[str, Callable[[Rows], Iterator[str]]]] = {
     "backends": _backends,
     "stages": _stages,
     "scale": _scale,

@@ -21,8 +21,16 @@ _names = count()
 
 def filled(address: str, messages: Sequence[bytes]) -> Environment:
     """The environment of a worker on new topics that hold these messages."""
-    name = f"bench{next(_names)}"
-    environment = {
+    environment = environment_on(address, f"bench{next(_names)}")
+    settings = settings_of(environment)
+    asyncio.run(_initialise(settings))
+    asyncio.run(send(settings, messages))
+    return environment
+
+
+def environment_on(address: str, name: str) -> Environment:
+    """The environment of a worker on topics named after `name`."""
+    return {
         "KAFKA_BROKERS": address,
         "KAFKA_PARTITIONS": str(PARTITIONS),
         "TOPIC_ACTIVITY_EVENTS": f"{name}-events",
@@ -31,10 +39,6 @@ def filled(address: str, messages: Sequence[bytes]) -> Environment:
         "TOPIC_DEAD_LETTERS": f"{name}-letters",
         "WEB_PORT": "0",
     }
-    settings = settings_of(environment)
-    asyncio.run(_initialise(settings))
-    asyncio.run(send(settings, messages))
-    return environment
 
 
 def fresh_group(environment: Environment, mongodb_uri: str | None) -> Environment:
@@ -42,11 +46,15 @@ def fresh_group(environment: Environment, mongodb_uri: str | None) -> Environmen
     own = {**environment, "KAFKA_GROUP": f"bench-{next(_names)}"}
     if mongodb_uri is None:
         return own | {"REPOSITORY_BACKEND": "inmemory"}
-    database = f"bench-{next(_names)}"
-    index_users(mongodb_uri, database)
-    return own | {
+    return own | on_mongodb(mongodb_uri, f"bench-{next(_names)}")
+
+
+def on_mongodb(uri: str, database: str) -> Environment:
+    """The environment of a worker on a database, which is prepared for the test server."""
+    index_users(uri, database)
+    return {
         "REPOSITORY_BACKEND": "mongodb",
-        "MONGODB_URI": mongodb_uri,
+        "MONGODB_URI": uri,
         "MONGODB_DATABASE": database,
         "MONGODB_TIMEOUT_SECONDS": "120",  # the test server is slow; a retry would be counted too
     }

@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 from pymongo import AsyncMongoClient
 
 from benchmarks.consumer_group import ConsumerGroup
 from benchmarks.contestants import WORKER, Contestant, Running
-from benchmarks.kafka import PARTITIONS, settings_on
+from benchmarks.servers import Ground
+from benchmarks.topics import PARTITIONS, environment_on, on_mongodb, settings_of
 from ingest.brokers import connection_of, wanted_of
 from ingest.queues.kafka import Outgoing, Producer, administration, initialise
-from ingest.settings import Settings
 
 READY_SECONDS: Final = 60
 PAUSE_SECONDS: Final = 0.05
@@ -26,13 +26,6 @@ _NAMES: Final = count()
 
 class NotThereError(Exception):
     """A contestant ended, or did not get there in time."""
-
-
-class Ground(NamedTuple):
-    """The broker and the store that all run on."""
-
-    brokers: str
-    mongodb: str
 
 
 class Track:
@@ -131,7 +124,7 @@ class Track:
 async def track(ground: Ground, contestant: Contestant, size: int) -> AsyncIterator[Track]:
     """A track for messages of this size; what runs on it is ended with it."""
     name = f"{contestant.name.replace('_', '-')}-{size}-{next(_NAMES)}"
-    settings = _settings(ground, name)
+    settings = settings_of(environment_on(ground.brokers, name))
     topic, producer = settings.topic_activity_events, Producer(connection_of(settings))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         async with (
@@ -139,8 +132,6 @@ async def track(ground: Ground, contestant: Contestant, size: int) -> AsyncItera
             AsyncMongoClient(ground.mongodb, tz_aware=False) as mongodb,
         ):
             await initialise(client, wanted_of(settings))
-            if contestant is WORKER:
-                await _index_users(mongodb[name])
             group = ConsumerGroup(client, name, topic)
             environment = _environment(ground, contestant, name, size)
             own = Track(contestant, environment, Path(folder), group, producer, mongodb[name])
@@ -159,32 +150,16 @@ def user_of(message: bytes) -> bytes:
     return key.encode()
 
 
-def _settings(ground: Ground, name: str) -> Settings:
-    own = settings_on(ground.brokers, name)
-    return Settings(**{key.lower(): value for key, value in own.items()})
-
-
 def _environment(ground: Ground, contestant: Contestant, name: str, size: int) -> dict[str, str]:
     """What a contestant is told: a peer its contract, the worker its settings."""
-    own = settings_on(ground.brokers, name)
-    shared = {
+    own = environment_on(ground.brokers, name) | {"KAFKA_GROUP": name}
+    if contestant is WORKER:
+        return own | on_mongodb(ground.mongodb, name)
+    return {
         "KAFKA_BROKERS": ground.brokers,
         "KAFKA_GROUP": name,
         "MONGODB_URI": ground.mongodb,
         "MONGODB_DATABASE": name,
+        "TOPIC": own["TOPIC_ACTIVITY_EVENTS"],
+        "RECORDS_PER_MESSAGE": str(size),
     }
-    if contestant is not WORKER:
-        topic = own["TOPIC_ACTIVITY_EVENTS"]
-        return {**shared, "TOPIC": topic, "RECORDS_PER_MESSAGE": str(size)}
-    return {
-        **own,
-        **shared,
-        "REPOSITORY_BACKEND": "mongodb",
-        "MONGODB_TIMEOUT_SECONDS": "120",  # the test server is slow; a retry would be counted too
-    }
-
-
-async def _index_users(database: Any) -> None:
-    """An index that a mongod has no use for: the test server finds a user's range by no other."""
-    for name in (WORKER.events, WORKER.totals):
-        await database[name].create_index("user_id")
