@@ -71,7 +71,8 @@ def _measure(name: str, plan: Plan, ground: Ground) -> dict[str, Any]:
         for row in SECTIONS[name](plan, ground):
             section["rows"].append(row)
             _say(f"\r\033[K{name}: {len(section['rows'])} rows, {time.monotonic() - started:.0f} s")
-    _say("\n")
+    _say("\r\033[K")
+    _say(f"{name}: {len(section['rows'])} rows, {section['seconds']:.0f} s\n")
     return section
 
 

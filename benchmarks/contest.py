@@ -53,7 +53,7 @@ def contest(plan: Plan, ground: Ground) -> Iterator[dict[str, Any]]:
     """A row for each size of message and contestant, as it is measured."""
     for size, most in plan.contest_records.items():
         stream = stream_of(most * (plan.rounds + WARM_UP), size=size)
-        for one in contestants():
+        for one in contestants(plan.contestants):
             records = max(size, most // FEWER.get(one.name, 1) // size * size)
             own = stream.messages[: records * (plan.rounds + WARM_UP) // size]
             yield asdict(asyncio.run(measured(ground, one, size, records, own)))

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -57,8 +57,8 @@ WORKER: Final = Contestant(
 )
 
 
-def contestants() -> list[Contestant]:
-    """The worker, then its peers."""
+def contestants(names: Sequence[str] | None = None) -> list[Contestant]:
+    """The worker, then its peers; those of these names, or all."""
     peers = [
         Contestant(
             *(peer.module, peer.label, peer.versions, peer.lacks, peer.can_run),
@@ -66,7 +66,7 @@ def contestants() -> list[Contestant]:
         )
         for peer in PEERS
     ]
-    return [WORKER, *peers]
+    return [one for one in (WORKER, *peers) if names is None or one.name in names]
 
 
 class Running:

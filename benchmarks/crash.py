@@ -3,8 +3,8 @@
 No record of the stream is sent twice. Each life gets a part of it: half in pieces over some
 seconds, as it comes live, so that most come to commit; then the rest at once, and within half a
 second `kill -9`. After so many lives the last part follows, and when nothing more comes the store
-is compared with what was sent, by user, device and time. The group is told that its killed member is gone, so that
-nobody waits for a session to end; what it has committed stays as it is.
+is compared with what was sent, by user, device and time. The group is told that its killed member
+is gone, so that nobody waits for a session to end; what it has committed stays as it is.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class Damage:
 def crashes(plan: Plan, ground: Ground) -> Iterator[dict[str, Any]]:
     """A row for each size of message and contestant, as it is found."""
     for size, most in plan.crash_records.items():
-        for one in contestants():
+        for one in contestants(plan.crash_contestants):
             stream = stream_of(most // FEWER.get(one.name, 1), size=size).messages
             yield asyncio.run(crashed(ground, one, size, stream, plan.kills))
 

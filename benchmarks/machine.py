@@ -5,7 +5,7 @@ import platform
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -79,7 +79,8 @@ def _alive_below(pid: int) -> float:
     """CPU seconds of the processes below one, and of those they have waited for."""
     total = 0.0
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, fields[11:15])) / TICKS + _alive_below(int(child))
+        with suppress(FileNotFoundError):  # a thread that ended meanwhile
+            for child in (task / "children").read_text().split():
+                fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+                total += sum(map(int, fields[11:15])) / TICKS + _alive_below(int(child))
     return total

@@ -17,7 +17,9 @@ class Plan:
     stage_records: Mapping[int, int]  # of a slice, by records of a message
     stage_users: int
     worker_records: Mapping[int, int]  # of a slice, by records of a message
-    contest_records: Mapping[int, int]  # likewise
+    contestants: Sequence[str] | None  # the names of some, or all
+    contest_records: Mapping[int, int]  # of a slice, likewise
+    crash_contestants: Sequence[str] | None
     crash_records: Mapping[int, int]  # in all, by records of a message
     kills: int
     stored: Sequence[int]
@@ -33,11 +35,13 @@ DEFAULT: Final = Plan(
     rounds=5,
     records=1_000_000,
     records_mongo=6_000,
-    users_mongo=20,
+    users_mongo=5,
     stage_records={60: 12_000, 1: 3_000},
     stage_users=100,
     worker_records={60: 300_000, 1: 20_000},
+    contestants=None,
     contest_records={60: 12_000, 1: 3_000},
+    crash_contestants=None,
     crash_records={1: 3_000},
     kills=1,
     stored=(10_000, 100_000, 1_000_000),
@@ -45,16 +49,19 @@ DEFAULT: Final = Plan(
     users=(10, 100, 1_000, 10_000, 100_000),
     snapshots=(10, 100, 1_440),
     duplicates=(0, 20, 50, 90),
-    query_seconds=0.3,
+    query_seconds=0.15,
 )
 QUICK: Final = replace(
     DEFAULT,
     name="quick",
     rounds=1,
     records=60_000,
+    records_mongo=1_200,
     stage_records={60: 6_000, 1: 1_000},
     worker_records={60: 60_000, 1: 6_000},
-    contest_records={60: 3_000, 1: 600},
+    contestants=("worker", "faust_batched", "lean_floor"),
+    contest_records={60: 6_000},
+    crash_contestants=("worker",),
     crash_records={1: 600},
     stored=(10_000, 100_000),
     stored_mongo=(1_000,),
