@@ -49,7 +49,7 @@ from ingest.retries import Patience
 from ingest.stores.documents import EVENTS, Document, event_documents
 from ingest.stores.mongo import Connection, Wanted, opened, opened_to_write
 from ingest.stores.mongo.client import Collection
-from ingest.stores.mongo.collection import WRITES_MAX, slices
+from ingest.stores.mongo.collection import WRITES_MAX, Inserts, slices
 
 DATABASE = f"ingest_benchmark_{os.getpid()}"
 WANTED = Wanted(timedelta(days=7), None)
@@ -147,7 +147,7 @@ async def pipeline_of(connection: Connection, stream: Stream, batch_size_max: in
 async def inserts_of(connection: Connection, documents: Sequence[Document]) -> Spent:
     """CPU seconds of each way to insert one bulk of documents, and of doing it again."""
     spent: Spent = {}
-    for insert in (by_bulk_write, by_insert_many):
+    for insert in (by_bulk_write, by_insert_many, by_one_request):
         async with fresh(connection), opened(connection) as database:
             for turn in ("new", "duplicates"):
                 with _cpu(spent, f"{insert.__name__}, {turn}"):
@@ -165,6 +165,12 @@ async def by_insert_many(collection: Collection, documents: Sequence[Any]) -> No
     """As `by_bulk_write`."""
     with suppress(BulkWriteError):
         await collection.insert_many(documents, ordered=False)
+
+
+async def by_one_request(collection: Collection, documents: Sequence[Any]) -> None:
+    """As the store does it."""
+    with suppress(BulkWriteError):
+        await collection.bulk_write([Inserts(documents)], ordered=False)  # type: ignore[list-item]
 
 
 def documents_of(messages: Sequence[bytes]) -> list[Document]:
