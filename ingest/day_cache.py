@@ -4,6 +4,7 @@ An entry may be out of date (another worker saved the day): compare-and-set find
 does for the snapshots that a total counts, which are kept for its very revision.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -23,8 +24,10 @@ class DayCache:
 
     def __init__(self, size_max: int) -> None:
         self._size_max = size_max
-        self._totals: dict[Day, DailyTotal] = {}  # the least recently used first
-        self._counted: dict[Day, Counted] = {}  # of some of them, in the same order
+        # The least recently used first. The first of a plain dict takes the longer to find, the
+        # more were deleted from its start.
+        self._totals: OrderedDict[Day, DailyTotal] = OrderedDict()
+        self._counted: OrderedDict[Day, Counted] = OrderedDict()  # of some of them
         self._snapshots = 0
 
     def __len__(self) -> int:
