@@ -175,7 +175,8 @@ class Pipeline:
             if total is None:
                 continue
             own, part = self.cache.counted(total), touched.get(day)
-            after = counted_with(own, change) if own or not total.snapshots_count else NOT_AT_HAND
+            is_known = own or not total.snapshots_count
+            after = counted_with(own, change) if change.snapshots and is_known else own
             if part is not None and not part.is_counted_in(after):
                 continue
             if can_fold(total, change, own, self._rules.snapshots):
