@@ -20,15 +20,19 @@ from ingest.core.retention import window_of
 from ingest.core.timestamps import MINUTES_PER_HOUR, neighbouring_dates
 from ingest.core.totals import (
     NO_CHANGE,
+    NOT_AT_HAND,
     Change,
+    Counted,
     DailyTotal,
     Reread,
     Rules,
     advanced,
     can_fold,
     changes_of,
+    counted_with,
     events_in_hour,
     fold,
+    is_counted,
     repair,
 )
 from ingest.day_cache import DayCache
@@ -137,40 +141,63 @@ class Pipeline:
         self, changes: Mapping[Day, Change], touched: dict[Day, "_Touched"], now: datetime
     ) -> Settled:
         """Save the total of every touched day: folded where that needs no read, else read again."""
-        drafts = []
-        before: dict[Day, DailyTotal] = {}
-        for day, change in changes.items():
-            total = None if day in touched else self.cache.get(day)
-            if total is None or not can_fold(total, change):
-                touched.setdefault(day, _Touched()).add(change)
-            else:
-                before[day] = total
-                drafts.append(fold(total, change, self._rules, now))
+        counted: dict[Day, Counted] = {}
+        before, drafts = self._folded(changes, touched, counted, now)
         settled = await self._save(drafts)
+        self.cache.put(settled, counted)
         races = len(drafts) - len(settled)
-        lost = {draft.day for draft in drafts} - {total.day for total in settled}
-        for day in lost:
-            touched.setdefault(day, _Touched()).add(changes[day])
-        folded, days = len(settled), iter(touched.items())
-        while chunk := dict(islice(days, REREAD_DAYS_MAX)):
+        saved = {total.day for total in settled}
+        for day, change in changes.items():
+            if day not in saved:
+                touched.setdefault(day, _Touched()).add(change)
+        folded, left = len(settled), iter([day for day in touched if day not in saved])
+        while chunk := {day: touched[day] for day in islice(left, REREAD_DAYS_MAX)}:
             reread, lost_races = await self._settle_by_reading(chunk, before, now)
             settled += reread
             races += lost_races
-        self.cache.put(settled)
         return Settled(settled, folded, len(settled) - folded, races, before)
+
+    def _folded(
+        self,
+        changes: Mapping[Day, Change],
+        touched: Mapping[Day, "_Touched"],
+        counted: dict[Day, Counted],
+        now: datetime,
+    ) -> tuple[dict[Day, DailyTotal], list[DailyTotal]]:
+        """The totals at hand that can take their change, and what they are with it.
+
+        `counted` is told what snapshots the latter count, where that is known.
+        """
+        before: dict[Day, DailyTotal] = {}
+        drafts = []
+        for day, change in changes.items():
+            total = self.cache.get(day)
+            if total is None:
+                continue
+            own, part = self.cache.counted(total), touched.get(day)
+            is_known = own or not total.snapshots_count
+            after = counted_with(own, change) if change.snapshots and is_known else own
+            if part is not None and not part.is_counted_in(after):
+                continue
+            if can_fold(total, change, own, self._rules.snapshots):
+                before[day], counted[day] = total, after
+                drafts.append(fold(total, change, self._rules, now, own))
+        return before, drafts
 
     async def _settle_by_reading(
         self, touched: Mapping[Day, "_Touched"], before: dict[Day, DailyTotal], now: datetime
     ) -> tuple[list[DailyTotal], int]:
         settled: list[DailyTotal] = []
+        counted: dict[Day, Counted] = {}
         races = 0
         for _ in range(RACES_MAX):
             known = await self._totals.load(touched)
             before.update(known)
-            unchanged, drafts = await self._repair(touched, known, now)
+            unchanged, drafts = await self._repair(touched, known, counted, now)
             saved = await self._save(drafts)
             settled += unchanged + saved
             if len(saved) == len(drafts):
+                self.cache.put(settled, counted)
                 return settled, races
             races += len(drafts) - len(saved)
             lost = {draft.day for draft in drafts} - {total.day for total in saved}
@@ -178,9 +205,15 @@ class Pipeline:
         raise BatchRetryable(f"{len(touched)} days kept changing under {RACES_MAX} attempts")
 
     async def _repair(
-        self, touched: Mapping[Day, "_Touched"], known: Mapping[Day, DailyTotal], now: datetime
+        self,
+        touched: Mapping[Day, "_Touched"],
+        known: Mapping[Day, DailyTotal],
+        counted: dict[Day, Counted],
+        now: datetime,
     ) -> tuple[list[DailyTotal], list[DailyTotal]]:
         """The totals that are right as they are, and the drafts of the others.
+
+        `counted` is told what snapshots they count, of the days where that is known.
 
         Totals were read before the log is: whoever then loses the compare-and-set reads again and
         sees the winner's records.
@@ -188,14 +221,22 @@ class Pipeline:
         differing = await self._differing_hours(touched, known)
         hours = {(day.user_id, hour) for day, own in differing.items() for hour in own}
         events = await self._log.events_in_hours(hours) if hours else ()
-        chained = [day for day, part in touched.items() if part.has_snapshots]
+        at_hand = {day: self.cache.counted(total) for day, total in known.items()}
+        chained = dict.fromkeys(
+            day
+            for day, part in touched.items()
+            if part.has_snapshots or not part.has_counted(at_hand.get(day, NOT_AT_HAND))
+        )
         snapshots = await self._log.snapshots_of_days(chained) if chained else ()
         found = changes_of(events, snapshots)
         unchanged: list[DailyTotal] = []
         drafts: list[DailyTotal] = []
         for day, part in touched.items():
-            reread = Reread(differing[day], part.has_snapshots, found.get(day, NO_CHANGE))
+            reread = Reread(differing[day], day in chained, found.get(day, NO_CHANGE))
             before = known.get(day)
+            counted[day] = (
+                reread.found.snapshots if day in chained else at_hand.get(day, NOT_AT_HAND)
+            )
             total = repair(before, day, reread, self._rules, now)
             if total is before and (part.was_left or (part.is_contested and before is not None)):
                 total = advanced(before, day, self._rules, now)
@@ -234,6 +275,8 @@ class Pipeline:
 class _Touched:
     """What of a day may not be right: epoch hours that changed or were only repeated, snapshots.
 
+    `repeated_snapshots` may be right: they are, where the total is known to count each of them.
+
     A day is contested where a record was corrected in it, or may have left it by a correction, and
     `was_left` where one is known to have: another writer may still be about to save it with what
     the record was before. Its revision then goes on even if nothing else changes, so that the other
@@ -244,12 +287,24 @@ class _Touched:
     hours: set[int] = field(default_factory=set)
     repeated: set[int] = field(default_factory=set)
     has_snapshots: bool = False
+    repeated_snapshots: list[Snapshot] = field(default_factory=list)
     is_contested: bool = False
     was_left: bool = False
 
     def add(self, change: Change) -> None:
         self.hours.update(*change.hours.values())
         self.has_snapshots |= bool(change.snapshots)
+
+    def has_counted(self, counted: Counted) -> bool:
+        """Whether the chains count every snapshot that was only repeated."""
+        return all(is_counted(counted, snapshot) for snapshot in self.repeated_snapshots)
+
+    def is_counted_in(self, counted: Counted) -> bool:
+        """Whether nothing but snapshots was repeated, and the chains count them all."""
+        needs_reading = (
+            self.hours or self.repeated or self.has_snapshots or self.is_contested or self.was_left
+        )
+        return not needs_reading and self.has_counted(counted)
 
 
 def _whole_ms(instant: datetime) -> datetime:
@@ -313,10 +368,14 @@ def _touched_by(
         elif own_hour != hour or event.date != date or event.user_id != user_id:
             user_id, date, hour = event.user_id, event.date, own_hour
             touched.setdefault(Day(user_id, date), _Touched()).repeated.add(hour)
-    for snapshot in (j.incoming for j in snapshots if j.verdict in _TOUCHING):
+    for _, snapshot, known_snapshot, verdict in snapshots:
+        if verdict not in _TOUCHING:
+            continue
         part = touched.setdefault(Day(snapshot.user_id, snapshot.date), _Touched())
-        part.has_snapshots = True
-        part.is_contested |= snapshot.version > 0
+        if snapshot.version:
+            part.has_snapshots = part.is_contested = True
+        else:
+            part.repeated_snapshots.append(known_snapshot)
     return touched
 
 

@@ -2,13 +2,24 @@
 
 import pytest
 
-from ingest.core.records import Day
-from ingest.core.totals import DailyTotal
-from ingest.day_cache import DayCache
+from ingest.core.records import Day, Snapshot
+from ingest.core.totals import Counted, DailyTotal
+from ingest.day_cache import SNAPSHOTS_A_DAY, DayCache
 
 
 def total(name: str, revision: int = 1) -> DailyTotal:
     return DailyTotal(Day(name, "d"), 0, 0, None, "events", {}, 0, 0, 0, revision, None, {})
+
+
+COUNTED = {"phone": [Snapshot("a", "phone", "FITBIT", "d", 1, 10, 20, None, 0)]}
+
+
+def chained(name: str, snapshots: int) -> DailyTotal:
+    return total(name)._replace(snapshots_count=snapshots)
+
+
+def counted(name: str) -> dict[Day, Counted]:
+    return {Day(name, "d"): COUNTED}
 
 
 def kept(cache: DayCache, names: str) -> str:
@@ -53,3 +64,42 @@ def test_a_cleared_cache_is_empty():
     cache.put([total("a")])
     cache.clear()
     assert (len(cache), kept(cache, "a")) == (0, "")
+
+
+def test_the_snapshots_that_a_total_counts_are_kept_for_this_total_only():
+    cache = DayCache(2)
+    cache.put([chained("a", 1)], counted("a"))
+    assert cache.counted(chained("a", 1)) == COUNTED
+    assert cache.counted(chained("a", 1)._replace(revision=2)) == {}
+    assert cache.counted(chained("b", 1)) == {}
+
+
+def test_they_are_forgotten_where_they_are_not_put_again():
+    cache = DayCache(2)
+    cache.put([chained("a", 1)], counted("a"))
+    cache.put([chained("a", 1)])
+    assert cache.counted(chained("a", 1)) == {}
+
+
+def test_many_snapshots_are_forgotten_before_their_totals():
+    cache = DayCache(2)
+    most = 2 * SNAPSHOTS_A_DAY
+    cache.put([chained("a", 1), chained("b", most)], counted("a") | counted("b"))
+    assert kept(cache, "ab") == "ab"
+    assert not cache.counted(chained("a", 1))
+    assert cache.counted(chained("b", most))
+    cache.put([chained("c", 1)], counted("c"))
+    assert kept(cache, "abc") == "bc"
+    assert not cache.counted(chained("b", most))
+    assert cache.counted(chained("c", 1))
+
+
+def test_room_for_snapshots_is_given_back_when_a_day_is_forgotten_or_all_are():
+    cache = DayCache(1)
+    most = SNAPSHOTS_A_DAY
+    for name in "ab":
+        cache.put([chained(name, most)], counted(name))
+    assert cache.counted(chained("b", most))
+    cache.clear()
+    cache.put([chained("c", most)], counted("c"))
+    assert cache.counted(chained("c", most))

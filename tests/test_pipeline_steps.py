@@ -129,7 +129,36 @@ async def test_a_day_that_is_known_and_only_grows_is_folded_without_a_read(value
 async def test_a_duplicate_a_correction_or_a_late_snapshot_is_read_again(values, reads):
     world = Watched()
     await world.run(sent(event(1)), sent(snapshot(10, 100)))
+    world.pipeline.cache.put([await world.total()])  # without the snapshots that it counts
     assert READS & {*await world.calls_of(*values)} == reads
+
+
+@pytest.mark.parametrize(
+    ("values", "reads"),
+    [
+        ([sent(snapshot(9, 90))], set()),
+        ([sent(snapshot(11, 200), snapshot(9, 90))], set()),
+        ([sent(event(2)), sent(snapshot(9, 90))], set()),
+        ([sent(snapshot(9, 90)), sent(snapshot(9, 90))], set()),
+        ([sent(snapshot(10, 100)), sent(snapshot(9, 90))], set()),
+        ([sent(snapshot(10, 100)), sent(event(2))], set()),
+        ([sent(snapshot(10, 100))], {"load"}),
+        ([sent(snapshot(10, 90, version=1))], {"load", "snapshots_of_days"}),
+        ([sent(snapshot(10, 100)), sent(event(1))], {"load", "count_in_hours"}),
+    ],
+)
+async def test_a_late_or_repeated_snapshot_is_not_where_those_counted_are_at_hand(values, reads):
+    world = Watched()
+    await world.run(sent(event(1)), sent(snapshot(10, 100)))
+    assert READS & {*await world.calls_of(*values)} == reads
+
+
+async def test_snapshots_are_still_at_hand_after_what_did_not_touch_them():
+    world = Watched()
+    await world.run(sent(event(1)), sent(snapshot(10, 100)))
+    await world.run(sent(event(2)))  # folded
+    await world.run(sent(event(2)))  # read again
+    assert not READS & {*await world.calls_of(sent(snapshot(9, 90)))}
 
 
 @pytest.mark.parametrize("value", [sent(event(1, version=0)), sent(event(1, steps=9, version=1))])
@@ -143,6 +172,7 @@ async def test_a_chain_that_ends_in_a_zero_is_read_again_by_its_next_snapshot():
     world = Watched()
     await world.run(sent(snapshot(10, 100)))
     assert "snapshots_of_days" not in await world.calls_of(sent(snapshot(11, 0)))
+    world.pipeline.cache.put([await world.total()])  # without the snapshots that it counts
     assert "snapshots_of_days" in await world.calls_of(sent(snapshot(12, 100)))
     assert "snapshots_of_days" not in await world.calls_of(sent(snapshot(13, 130)))
     assert (await world.total()).steps == 130

@@ -8,9 +8,10 @@ the one before it, as the table in `_compared` says. Two rules look further:
 - an `authoritative` snapshot sets the day, so it is compared with the sum of the deltas so far.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import StrEnum
-from operator import add, sub
+from operator import add, attrgetter, sub
 from typing import Final, NamedTuple
 
 from ingest.core.records import Snapshot
@@ -72,6 +73,7 @@ class _Counters(NamedTuple):
 
 _ZERO: Final = _Counters(0, 0)
 _FALLS: Final = (DeltaKind.RESET, DeltaKind.ADJUSTMENT)
+_time: Final = attrgetter("timestamp_ms")
 
 
 def deltas_of(chain: Sequence[Snapshot], rules: SnapshotRules) -> list[Delta]:
@@ -90,6 +92,58 @@ def extend(chain: Chain, snapshots: Sequence[Snapshot], rules: SnapshotRules) ->
     before = _Counters(chain.steps_total, chain.calories_out_total)
     day = _Counters(chain.steps, chain.calories_out)
     return _extended(chain, snapshots, _deltas(snapshots, rules, before=before, day=day), rules)
+
+
+def inserted(
+    chain: Chain, counted: Sequence[Snapshot], added: Snapshot, rules: SnapshotRules
+) -> Chain:
+    """A chain of these snapshots, settled or not, with one more at whatever time.
+
+    Only its neighbours are judged again, so it takes as long in a long chain as in a short one.
+    None of the sources may be authoritative: what such a snapshot adds depends on all before it.
+    """
+    place = bisect_left(counted, added.timestamp_ms, key=_time)
+    first, end = _around(counted, place)
+    before = _counters(counted[first - 1]) if first else None
+    old = _deltas(counted[first:end], rules, before=before, day=_ZERO)
+    judged = [*counted[first:place], added, *counted[place:end]]
+    new = _deltas(judged, rules, before=before, day=_ZERO)
+    grown = _extended(_without(chain, old), judged, new, rules)
+    if end == len(counted):
+        return grown
+    return grown._replace(
+        last_ms=chain.last_ms,
+        steps_total=chain.steps_total,
+        calories_out_total=chain.calories_out_total,
+        is_settled=chain.is_settled,
+    )
+
+
+def _around(counted: Sequence[Snapshot], place: int) -> tuple[int, int]:
+    """From which to before which the deltas may change where one is put in at a place."""
+    first = end = place
+    while first > 0 and not _is_compared_with(counted, first - 1, place):
+        first -= 1
+    while end < len(counted) and not _is_compared_with(counted, end, len(counted)):
+        end += 1
+    return first, min(end + 1, len(counted))
+
+
+def _is_compared_with(counted: Sequence[Snapshot], place: int, stop: int) -> bool:
+    """Whether the next one is, as this is surely no glitch: no zero, or one before another."""
+    if _counters(counted[place]) != _ZERO:
+        return True
+    return place + 1 < stop and _counters(counted[place + 1]) == _ZERO
+
+
+def _without(chain: Chain, deltas: Sequence[Delta]) -> Chain:
+    return chain._replace(
+        steps=chain.steps - sum(delta.steps for delta in deltas),
+        calories_out=chain.calories_out - sum(delta.calories_out for delta in deltas),
+        snapshots=chain.snapshots - len(deltas),
+        resets=chain.resets - sum(delta.kind is DeltaKind.RESET for delta in deltas),
+        glitches=chain.glitches - sum(delta.kind is DeltaKind.GLITCH for delta in deltas),
+    )
 
 
 def _extended(

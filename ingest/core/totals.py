@@ -6,18 +6,20 @@ were read again from the log and adds the records that are new; `recompute` is t
 oracle that the tests and `db verify` hold it to. All sums are integers.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple
 
-from ingest.core.deltas import Chain, SnapshotRules, chain_of, extend
+from ingest.core.deltas import Chain, SnapshotRules, chain_of, extend, inserted
 from ingest.core.merge import DeviceMerge, DeviceTotal, merged
 from ingest.core.records import Day, Event, Snapshot, mean_units
 from ingest.core.sums import NO_EVENTS, EventSums, minus, plus, summed, sums_of
 from ingest.core.timestamps import MINUTES_PER_HOUR
 
 Basis = Literal["snapshots", "events", "mixed"]
+Counted = Mapping[str, Sequence[Snapshot]]  # what a total's chains count, by device, in time order
 
 
 class DeviceDay(NamedTuple):
@@ -75,6 +77,7 @@ class Reread(NamedTuple):
 
 
 NO_CHANGE: Final = Change({}, {})
+NOT_AT_HAND: Final[Counted] = {}
 _EMPTY: Final = DeviceDay({}, NO_EVENTS, None)
 _new: Final = tuple.__new__
 _time: Final = attrgetter("timestamp_ms")
@@ -98,18 +101,29 @@ def changes_of(events: Iterable[Event], snapshots: Iterable[Snapshot]) -> dict[D
     return changes
 
 
-def can_fold(total: DailyTotal, change: Change) -> bool:
-    """Whether the change can be added without reading the log: no chain grows but at its end."""
-    for device_id, snapshots in change.snapshots.items():
+def can_fold(
+    total: DailyTotal,
+    change: Change,
+    counted: Counted = NOT_AT_HAND,
+    rules: SnapshotRules = SnapshotRules(),  # noqa: B008 - frozen
+) -> bool:
+    """Whether the change can be added without reading the log.
+
+    Every chain grows but at its end, or `counted` has its snapshots and no source is authoritative.
+    """
+    for device_id, added in change.snapshots.items():
         chain = total.state.get(device_id, _EMPTY).chain
-        if chain is not None and not (
-            chain.is_settled and snapshots[0].timestamp_ms > chain.last_ms
-        ):
+        if chain is None or _is_at_end(chain, added):
+            continue
+        sources = {*chain.sources, *(snapshot.source for snapshot in added)}
+        if device_id not in counted or not sources.isdisjoint(rules.authoritative):
             return False
     return True
 
 
-def fold(total: DailyTotal, change: Change, rules: Rules, now: datetime) -> DailyTotal:
+def fold(
+    total: DailyTotal, change: Change, rules: Rules, now: datetime, counted: Counted = NOT_AT_HAND
+) -> DailyTotal:
     """The next revision of a total, with a change that `can_fold` added."""
     state = dict(total.state)
     for device_id, added in change.hours.items():
@@ -122,12 +136,29 @@ def fold(total: DailyTotal, change: Change, rules: Rules, now: datetime) -> Dail
         state[device_id] = DeviceDay(hours, events, device.chain)
     for device_id, snapshots in change.snapshots.items():
         device = state.get(device_id, _EMPTY)
-        state[device_id] = device._replace(
-            chain=chain_of(snapshots, rules.snapshots)
-            if device.chain is None
-            else extend(device.chain, snapshots, rules.snapshots)
-        )
+        own = counted.get(device_id, ())
+        state[device_id] = device._replace(chain=_grown(device.chain, own, snapshots, rules))
     return _total_of(total.day, state, rules, total.revision + 1, now)
+
+
+def counted_with(counted: Counted, change: Change) -> Counted:
+    """What the chains count once a change was folded."""
+    after = dict(counted)
+    for device_id, added in change.snapshots.items():
+        own = after[device_id] = [*counted.get(device_id, ())]
+        for snapshot in added:
+            if own and snapshot.timestamp_ms < own[-1].timestamp_ms:
+                insort(own, snapshot, key=_time)
+            else:
+                own.append(snapshot)
+    return after
+
+
+def is_counted(counted: Counted, snapshot: Snapshot) -> bool:
+    """Whether the chains count this very snapshot."""
+    own = counted.get(snapshot.device_id, ())
+    place = bisect_left(own, snapshot.timestamp_ms, key=_time)
+    return place < len(own) and own[place] == snapshot
 
 
 def repair(
@@ -201,6 +232,24 @@ def is_same(total: DailyTotal | None, other: DailyTotal | None) -> bool:
         for t in (total, other)
     )
     return left == right
+
+
+def _is_at_end(chain: Chain, added: Sequence[Snapshot]) -> bool:
+    return chain.is_settled and added[0].timestamp_ms > chain.last_ms
+
+
+def _grown(
+    chain: Chain | None, counted: Sequence[Snapshot], added: Sequence[Snapshot], rules: Rules
+) -> Chain:
+    if chain is None:
+        return chain_of(added, rules.snapshots)
+    if not counted or _is_at_end(chain, added):
+        return extend(chain, added, rules.snapshots)
+    own = [*counted]
+    for snapshot in added:
+        chain = inserted(chain, own, snapshot, rules.snapshots)
+        insort(own, snapshot, key=_time)
+    return chain
 
 
 def _change(changes: dict[Day, Change], user_id: str, date: str) -> Change:

@@ -19,6 +19,7 @@ from ingest.retries import Patience
 from ingest.settings import Settings
 from ingest.worker.agents import add_agent
 from ingest.worker.batches import Batches
+from ingest.worker.eager import EagerTransport
 from ingest.worker.health import Watch, serving
 from ingest.worker.limits import DeadLetterLimits
 from ingest.worker.membership import FaustMembership
@@ -86,6 +87,9 @@ class WorkerApp(faust.App):
     def new_pipeline(self) -> Pipeline:
         """A pipeline on the store and the topics."""
         return pipeline_of(self.store_port, self.publisher, self.settings)
+
+    def _new_transport(self) -> EagerTransport:
+        return EagerTransport(self.conf.broker_consumer, self)
 
     def _create_directories(self) -> None:
         """There are no tables to keep files for, and the file system may be read-only."""

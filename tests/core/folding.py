@@ -13,11 +13,14 @@ from typing import Any
 from ingest.core.records import Day, Event, Record, Snapshot
 from ingest.core.totals import (
     NO_CHANGE,
+    NOT_AT_HAND,
+    Counted,
     DailyTotal,
     Reread,
     Rules,
     can_fold,
     changes_of,
+    counted_with,
     fold,
     repair,
 )
@@ -46,22 +49,30 @@ def reread_of(log: Sequence[Record], day: Day, hours: set[int], *, has_snapshots
     return Reread(hours, has_snapshots, found.get(day, NO_CHANGE))
 
 
-def folded(batches: Sequence[tuple[Sequence[Record], bool]], rules: Rules) -> dict[Day, DailyTotal]:
-    """The totals after these batches, each with whether the day cache is cold for it."""
+def folded(
+    batches: Sequence[tuple[Sequence[Record], bool]], rules: Rules, *, keeps_snapshots: bool = False
+) -> dict[Day, DailyTotal]:
+    """The totals after these batches, each with whether the day cache is cold for it.
+
+    Where snapshots are kept, those that a total counts are at hand, too.
+    """
     log: list[Record] = []
     totals: dict[Day, DailyTotal] = {}
+    at_hand: dict[Day, Counted] = {}
     for records, is_cold in batches:
         log += records
         for day, change in changes_of(*split(records)).items():
-            total = totals.get(day)
-            if total is not None and not is_cold and can_fold(total, change):
-                totals[day] = fold(total, change, rules, NOW)
+            total, counted = totals.get(day), at_hand.get(day, NOT_AT_HAND)
+            if total and not is_cold and can_fold(total, change, counted, rules.snapshots):
+                totals[day] = fold(total, change, rules, NOW, counted)
             else:
                 hours = {hour for own in change.hours.values() for hour in own}
                 reread = reread_of(log, day, hours, has_snapshots=bool(change.snapshots))
                 repaired = repair(total, day, reread, rules, NOW)
                 assert repaired is not None
                 totals[day] = repaired
+            if keeps_snapshots:
+                at_hand[day] = counted_with(counted, change)
     return totals
 
 

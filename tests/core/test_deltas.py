@@ -1,10 +1,21 @@
 """The table of DESIGN section 4: how a chain of snapshots becomes what was added."""
 
+from bisect import insort
+from operator import attrgetter
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ingest.core.deltas import PARTS, DeltaKind, SnapshotRules, chain_of, deltas_of, extend
+from ingest.core.deltas import (
+    PARTS,
+    DeltaKind,
+    SnapshotRules,
+    chain_of,
+    deltas_of,
+    extend,
+    inserted,
+)
 from ingest.core.records import Snapshot
 from tests.core.strategies import DATES, chains
 
@@ -166,6 +177,9 @@ def test_a_chain_in_short_says_what_its_deltas_come_to():
     assert short.is_settled
 
 
+few_totals = st.lists(  # zeros often, in runs too
+    st.sampled_from([Z, Z, Z, (5, 7), (4, 7), (6, 9), (0, 7), (9, 0)]), min_size=2, max_size=8
+)
 every_rules = st.builds(
     SnapshotRules,
     reset_tolerance=st.sampled_from([0, PARTS // 10, PARTS - 1]),
@@ -180,6 +194,55 @@ def test_a_settled_chain_can_be_extended_wherever_it_is_split(snapshots, rules):
         start = chain_of(snapshots[:split], rules)
         if start.is_settled:
             assert extend(start, snapshots[split:], rules) == whole
+
+
+@pytest.mark.parametrize("rules", [COUNTER, TENTH, SnapshotRules(reset_tolerance=PARTS - 1)])
+@given(few_totals)
+def test_any_snapshot_can_be_put_into_the_chain_of_the_others(rules, totals):
+    snapshots = chain(*totals)
+    whole = chain_of(snapshots, rules)
+    for place, snapshot in enumerate(snapshots):
+        others = snapshots[:place] + snapshots[place + 1 :]
+        assert inserted(chain_of(others, rules), others, snapshot, rules) == whole
+
+
+@given(few_totals, st.data())
+def test_snapshots_put_in_one_by_one_in_any_order_make_their_chain(totals, data):
+    first, *others = data.draw(st.permutations(chain(*totals)))
+    grown, counted = chain_of([first], COUNTER), [first]
+    for snapshot in others:
+        grown = inserted(grown, counted, snapshot, COUNTER)
+        insort(counted, snapshot, key=attrgetter("timestamp_ms"))
+    assert grown == chain_of(counted, COUNTER)
+
+
+def test_what_is_put_in_brings_its_source():
+    first, late, last = chain((5, 7), (6, 7), (9, 9))
+    grown = inserted(
+        chain_of([first, last], COUNTER), [first, last], late._replace(source="GARMIN"), COUNTER
+    )
+    assert grown.sources == ("FITBIT", "GARMIN")
+
+
+class Slices(list):
+    """A chain that counts how many of its snapshots are looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, place):
+        found = super().__getitem__(place)
+        self.looked_at += len(found) if isinstance(place, slice) else 1
+        return found
+
+
+@pytest.mark.parametrize("totals", [[(n, n) for n in range(1440)], [Z] * 1440])
+def test_of_a_long_chain_only_the_neighbours_are_judged_again(totals):
+    late = chain(*totals).pop(700)
+    others = Slices(snapshot for snapshot in chain(*totals) if snapshot != late)
+    whole = chain_of(others, COUNTER)
+    others.looked_at = 0
+    inserted(whole, others, late, COUNTER)
+    assert others.looked_at <= 20  # of them 11 to find the place
 
 
 def test_a_zero_at_the_end_is_unsettled_even_where_any_fall_is_tolerated():

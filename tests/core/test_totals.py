@@ -6,11 +6,14 @@ from ingest.core.deltas import PARTS, SnapshotRules
 from ingest.core.merge import DeviceMerge, DeviceTotal, merged
 from ingest.core.records import Day, Event, Snapshot
 from ingest.core.totals import (
+    NOT_AT_HAND,
     Reread,
     Rules,
     can_fold,
     changes_of,
+    counted_with,
     fold,
+    is_counted,
     is_same,
     recompute,
     repair,
@@ -209,6 +212,34 @@ CAN_FOLD = [
 @pytest.mark.parametrize(("known", "new", "expected"), CAN_FOLD)
 def test_a_change_can_be_folded_where_no_chain_grows_but_at_its_end(known, new, expected):
     assert can_fold(total_of(*known), changes_of(*split(new))[DAY]) is expected
+
+
+@pytest.mark.parametrize("new", [new for _, new, _ in CAN_FOLD])
+def test_where_the_snapshots_are_at_hand_a_chain_may_grow_anywhere(new):
+    known = [snapshot(at=5, steps=1)]
+    counted = counted_with(NOT_AT_HAND, changes_of([], known)[DAY])
+    change = changes_of(*split(new))[DAY]
+    assert can_fold(total_of(*known), change, counted)
+    total = fold(total_of(*known), change, MAX, NOW, counted)
+    assert is_same(total, total_of(*known, *new))
+
+
+@pytest.mark.parametrize("authoritative", ["MANUAL", "GARMIN"])
+def test_but_not_where_a_source_sets_the_day(authoritative):
+    known = [snapshot(at=5, steps=1)]
+    counted = counted_with(NOT_AT_HAND, changes_of([], known)[DAY])
+    late = changes_of([], [snapshot(at=4, source="GARMIN")])[DAY]
+    by = SnapshotRules(authoritative=frozenset({authoritative}))
+    assert not can_fold(total_of(*known), late, counted, by)
+
+
+def test_a_snapshot_is_counted_as_it_is():
+    counted = counted_with(NOT_AT_HAND, changes_of([], [snapshot(at=5, steps=1)])[DAY])
+    assert is_counted(counted, snapshot(at=5, steps=1))
+    assert not is_counted(counted, snapshot(at=5, steps=2))
+    assert not is_counted(counted, snapshot(at=6, steps=1))
+    assert not is_counted(counted, snapshot("watch", at=5, steps=1))
+    assert not is_counted(NOT_AT_HAND, snapshot(at=5, steps=1))
 
 
 def test_folding_counts_the_revision_up_and_leaves_the_known_total_alone():

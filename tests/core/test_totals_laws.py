@@ -22,9 +22,9 @@ def batches_of(data: st.DataObject, records):
 
 
 @settings(max_examples=250)
-@given(distinct_records, rules, st.data())
-def test_any_order_and_any_batches_come_to_the_total_of_all_records(records, by, data):
-    totals = folded(batches_of(data, records), by)
+@given(distinct_records, rules, st.booleans(), st.data())
+def test_any_order_and_any_batches_come_to_the_total_of_all_records(records, by, keeps, data):
+    totals = folded(batches_of(data, records), by, keeps_snapshots=keeps)
     days = by_day(records)
     assert {*totals} == {*days}
     for day, total in totals.items():
@@ -34,11 +34,12 @@ def test_any_order_and_any_batches_come_to_the_total_of_all_records(records, by,
 @given(
     st.lists(few_snapshots, min_size=1, max_size=9, unique_by=lambda s: s.timestamp_ms),
     rules,
+    st.booleans(),
     st.data(),
 )
-def test_snapshots_of_one_chain_fold_in_any_order(snapshots, by, data):
+def test_snapshots_of_one_chain_fold_in_any_order(snapshots, by, keeps, data):
     chain = [s._replace(user_id="u1", device_id="phone", date=DAY.date) for s in snapshots]
-    total = folded(batches_of(data, chain), by)[DAY]
+    total = folded(batches_of(data, chain), by, keeps_snapshots=keeps)[DAY]
     assert is_same(total, recompute(DAY, [], chain, by, NOW))
 
 

@@ -1,10 +1,12 @@
 """One collection of rows: inserted, corrected, read by id and by range of ids, scanned, erased."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pymongo import ASCENDING, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError
+from pymongo.message import _INSERT
 
 from ingest.errors import StoreUnavailable
 from ingest.ports import Scope
@@ -30,7 +32,24 @@ _BY_ID: Final = [("_id", ASCENDING)]
 Row = TypeVar("Row")
 Item = TypeVar("Item")
 Filter = dict[str, Any]
-Write = ReplaceOne[Document] | UpdateOne
+
+
+class Inserts:
+    """Every insert of a bulk as one request of it.
+
+    The driver's own are one a document, and each is looked at twice on its way, which costs as much
+    as to encode it (`benchmarks/mongo.py`). `_add_to_bulk` is how PyMongo 4.13 to 4.20 has a bulk
+    take any request, and the rest, retries and errors included, is the driver's.
+    """
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        self._documents = documents
+
+    def _add_to_bulk(self, bulk: Any) -> None:
+        bulk.ops += zip(repeat(_INSERT), self._documents)
+
+
+Write = ReplaceOne[Document] | UpdateOne | Inserts
 
 
 class Range(NamedTuple):
@@ -68,7 +87,7 @@ class RowCollection(Generic[Row]):
         known: dict[int, Row] = {}
         for start in range(0, len(rows), WRITES_MAX):
             documents = self.documents_of_rows(rows[start : start + WRITES_MAX])
-            if taken := await self._insert(documents):
+            if taken := (await self.write([Inserts(documents)])).taken:
                 stored = await self.by_id([documents[place] for place in taken])
                 known |= {
                     start + place: self._there(stored, documents[place]["_id"]) for place in taken
@@ -88,25 +107,14 @@ class RowCollection(Generic[Row]):
                 ]
             )
 
-    async def _insert(self, documents: Sequence[Document]) -> Sequence[int]:
-        """One unordered bulk of inserts, as `write`; the places of those whose id is taken.
-
-        `insert_many` is the driver's bulk without an `InsertOne` for each (`benchmarks/mongo.py`).
-        """
-        with translated_errors():
-            try:
-                await self.collection.insert_many(documents, ordered=False)
-            except BulkWriteError as error:  # as in `write`
-                details = error.details or {}
-            else:
-                return ()
-        return _written_but_for(details).taken
-
     async def write(self, writes: Sequence[Write]) -> Written:
         """One unordered bulk; raises `StoreUnavailable` unless all of it is durable."""
         with translated_errors():
             try:
-                result = await self.collection.bulk_write(writes, ordered=False)
+                result = await self.collection.bulk_write(
+                    writes,  # type: ignore[arg-type]  # `Inserts` is a request of ours
+                    ordered=False,
+                )
             except BulkWriteError as error:  # quotes what was written: nothing is raised from here
                 details = error.details or {}
             else:
