@@ -18,6 +18,7 @@ from benchmarks import report, results
 from benchmarks.backends import backends
 from benchmarks.contest import contest
 from benchmarks.crash import crashes
+from benchmarks.inserts import inserts
 from benchmarks.machine import machine, versions, watched
 from benchmarks.measuring import servers_to_second_core
 from benchmarks.plan import DEFAULT, FULL, QUICK, Plan
@@ -34,6 +35,7 @@ SECTIONS: Final[dict[str, Callable[[Plan, Ground], Rows]]] = {
     "workers": workers,
     "backends": backends,
     "scale": scale,
+    "inserts": inserts,
 }
 
 

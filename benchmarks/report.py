@@ -288,6 +288,18 @@ def _scale(rows: Rows) -> Iterator[str]:
             )
 
 
+def _inserts(rows: Rows) -> Iterator[str]:
+    yield "## Inserts"
+    yield ""
+    yield "CPU of a document in one unordered bulk of 3,000: new ones, and the same again."
+    yield ""
+    yield from _table("driver", "way", "us a new one", "us a known one", "runs")
+    for row in rows:
+        rounds, records = row["rounds"], row["records"]
+        costs = (micros(rounds, turn, records).text(2) for turn in ("new", "known"))
+        yield _line(row["backend"], row["way"], *costs, len(rounds))
+
+
 def _table(*headings: str) -> tuple[str, str]:
     return _line(*headings), "|".join(["", *("---" for _ in headings), ""])
 
@@ -303,6 +315,7 @@ TEXTS: Final[dict[str, Callable[[Rows], Iterator[str]]]] = {
     "workers": _workers,
     "contest": _contest,
     "crashes": _crashes,
+    "inserts": _inserts,
 }
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Inserts:
     """Every insert of a bulk as one request of it.
 
     The driver's own are one a document, and each is looked at twice on its way, which costs as much
-    as to encode it (`benchmarks/mongo.py`). `_add_to_bulk` is how PyMongo 4.13 to 4.20 has a bulk
+    as to encode it (`benchmarks/inserts.py`). `_add_to_bulk` is how PyMongo 4.13 to 4.20 has a bulk
     take any request, and the rest, retries and errors included, is the driver's.
     """
 
