@@ -63,7 +63,7 @@ def main() -> None:
     path = results.write(result)
     _say(f"{path} in {result['seconds']:.0f} s\n")
     if not options.no_report:
-        report.render(result)
+        report.render(results.read(path))
 
 
 def _measure(name: str, plan: Plan, ground: Ground) -> dict[str, Any]:

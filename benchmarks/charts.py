@@ -15,6 +15,17 @@ FOLDER: Final = Path(__file__).with_name("charts")
 OURS, OTHERS, FLOOR = "#0b6e99", "#9aa5b1", "#d98e04"
 # Told apart in every kind of colour blindness (Okabe and Ito), then greys.
 COLOURS: Final = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#f0e442")
+STAGE_COLOURS: Final = {
+    "transport: Faust": "#0072b2",
+    "decode": "#56b4e9",
+    "append: documents": "#f0e442",
+    "append: driver": "#e69f00",
+    "read again": "#cc79a7",
+    "fold": "#009e73",
+    "save": "#d55e00",
+    "publish": "#5e3c99",
+    "sockets, loop, metrics, waiting": "#bbbbbb",
+}
 SMALL: Final = 0.02  # a part of less is drawn as the rest
 Rows = list[dict[str, Any]]
 
@@ -82,8 +93,8 @@ def _stages(rows: Rows) -> Chart:
         shown = [part for part in parts if part.micros >= SMALL * total.middle]
         rest = total.middle - sum(part.micros for part in shown)
         left = floor_left = 0.0
-        for place, part in enumerate(shown):
-            colour = COLOURS[place] if place < len(COLOURS) else f"{0.4 + 0.1 * (place % 6):.1f}"
+        for part in shown:
+            colour = STAGE_COLOURS.get(part.name, "#888888")
             panel.barh(0, part.micros, left=left, color=colour, label=part.name, height=0.7)
             left += part.micros
             if part.floor:
@@ -118,7 +129,8 @@ def _backends(rows: Rows) -> Chart:
             panel.plot([place - width * 0.45, place + width * 0.45], [floor] * 2, color="black")
     panel.plot([], [], color="black", label="floor: libraries alone")
     middle = width * (len(stores) - 1) / 2
-    panel.set_xticks([place + middle for place, _ in enumerate(streams)], streams)
+    labels = [stream.replace(", ", "\n") for stream in streams]
+    panel.set_xticks([place + middle for place, _ in enumerate(streams)], labels)
     panel.set_ylabel("us of CPU a record")
     panel.legend()
     chart.tight_layout()

@@ -101,7 +101,7 @@ def snapshots_of(users: int, each: int, *, late: float = 0.0) -> list[bytes]:
 
     `each` is how many a user has, at most 1,440.
     """
-    rng = random.Random(13)
+    rng, delays = random.Random(13), random.Random(19)
     steps = [0] * users
     placed: list[tuple[float, bytes]] = []
     for place in range(each):
@@ -117,7 +117,7 @@ def snapshots_of(users: int, each: int, *, late: float = 0.0) -> list[bytes]:
                 "steps_total": steps[user],
                 "calories_out_total": float(steps[user]),
             }
-            delay = rng.uniform(0, each / 4) if rng.random() < late else 0.0
+            delay = delays.uniform(0, each / 4) if delays.random() < late else 0.0
             placed.append((place + delay, orjson.dumps(snapshot)))
     if late:
         placed.sort(key=lambda pair: pair[0])
