@@ -9,6 +9,7 @@ instead of the test server.
 import argparse
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ SECTIONS: Final[dict[str, Callable[[Plan, Ground], Rows]]] = {
 
 
 def main() -> None:
-    """Measure, note, render; says on standard error how far it is."""
+    """Measure, note, render; says on standard error how far it is. Exits 1 if a section failed."""
     options = _options()
     plan = QUICK if options.quick else FULL if options.full else DEFAULT
     result: dict[str, Any] = {
@@ -64,15 +65,22 @@ def main() -> None:
     _say(f"{path} in {result['seconds']:.0f} s\n")
     if not options.no_report:
         report.render(results.read(path))
+    if any("failure" in section for section in result["sections"].values()):
+        raise SystemExit(1)
 
 
 def _measure(name: str, plan: Plan, ground: Ground) -> dict[str, Any]:
     section: dict[str, Any] = {"rows": []}
     started = time.monotonic()
     with watched(section):
-        for row in SECTIONS[name](plan, ground):
-            section["rows"].append(row)
-            _say(f"\r\033[K{name}: {len(section['rows'])} rows, {time.monotonic() - started:.0f} s")
+        try:
+            for row in SECTIONS[name](plan, ground):
+                section["rows"].append(row)
+                seconds = time.monotonic() - started
+                _say(f"\r\033[K{name}: {len(section['rows'])} rows, {seconds:.0f} s")
+        except (Exception, SystemExit) as error:  # the other sections are worth having
+            section["failure"] = f"{type(error).__name__}: {error}"
+            traceback.print_exc()
     _say("\r\033[K")
     _say(f"{name}: {len(section['rows'])} rows, {section['seconds']:.0f} s\n")
     return section

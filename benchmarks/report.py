@@ -38,6 +38,8 @@ def text_of(result: Result) -> str:
     for name, section in SECTIONS.items():
         if name in result["sections"]:
             lines += ["", *section(result["sections"][name]["rows"])]
+            if failure := result["sections"][name].get("failure"):
+                lines += ["", f"**Not all of it could be measured:** {failure}"]
             if name in CHARTS:
                 lines += ["", f"![{name}](charts/{name}.png)"]
     return "\n".join(lines) + "\n"

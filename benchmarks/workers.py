@@ -28,7 +28,7 @@ from ingest.brokers import connection_of
 from ingest.queues.kafka import administration
 
 COUNTS: Final = (1, 2)
-DEADLINE_SECONDS: Final = 60
+DEADLINE_SECONDS: Final = 120
 PAUSE_SECONDS: Final = 0.02
 _MESSAGES: Final = re.compile(rb"^ingest_messages_total ([0-9.e+]+)$", re.MULTILINE)
 Row = dict[str, Any]
