@@ -57,6 +57,8 @@ def main() -> None:
     with ExitStack() as stack:
         mongodb = stack.enter_context(server())
         ground = Ground(stack.enter_context(broker()), mongodb.uri)
+        if mongodb.is_mongod:
+            plan = plan.on_mongod()
         result |= {"server": mongodb.name, "server_is_mongod": mongodb.is_mongod}
         for name in options.only or SECTIONS:
             result["sections"][name] = _measure(name, plan, ground)
@@ -75,8 +77,8 @@ def _measure(name: str, plan: Plan, ground: Ground) -> dict[str, Any]:
     with watched(section):
         try:
             for row in SECTIONS[name](plan, ground):
-                section["rows"].append(row)
                 seconds = time.monotonic() - started
+                section["rows"].append({**row, "at_seconds": seconds})
                 _say(f"\r\033[K{name}: {len(section['rows'])} rows, {seconds:.0f} s")
         except (Exception, SystemExit) as error:  # the other sections are worth having
             section["failure"] = f"{type(error).__name__}: {error}"

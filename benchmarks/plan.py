@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from benchmarks.streams import USERS
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -12,6 +14,7 @@ class Plan:
     name: str
     rounds: int
     records: int  # in memory
+    records_repeated: int  # likewise, where some of them come twice
     records_mongo: int  # the test server is slow
     users_mongo: int
     stage_records: Mapping[int, int]  # of a slice, by records of a message
@@ -27,18 +30,24 @@ class Plan:
     users: Sequence[int]
     snapshots: Sequence[int]  # of a user and day
     duplicates: Sequence[int]  # percent of the messages
-    query_seconds: float  # at most, for each kind of query and round
+    query_seconds: float  # at most, for each kind of query
+    mongod_records: int  # where the server is a mongod, with as many users as in memory
+
+    def on_mongod(self) -> "Plan":
+        """The same where there is no need to spare the server."""
+        return replace(self, records_mongo=self.mongod_records, users_mongo=USERS)
 
 
 DEFAULT: Final = Plan(
     "default",
     rounds=5,
     records=1_000_000,
+    records_repeated=300_000,
     records_mongo=6_000,
     users_mongo=5,
     stage_records={60: 12_000, 1: 3_000},
     stage_users=100,
-    worker_records={60: 300_000, 1: 20_000},
+    worker_records={60: 120_000, 1: 12_000},
     contestants=None,
     contest_records={60: 12_000, 1: 3_000},
     crash_contestants=None,
@@ -49,14 +58,17 @@ DEFAULT: Final = Plan(
     users=(10, 100, 1_000, 10_000, 100_000),
     snapshots=(10, 100, 1_440),
     duplicates=(0, 20, 50, 90),
-    query_seconds=0.15,
+    query_seconds=0.3,
+    mongod_records=100_000,
 )
 QUICK: Final = replace(
     DEFAULT,
     name="quick",
     rounds=1,
     records=60_000,
+    records_repeated=60_000,
     records_mongo=1_200,
+    mongod_records=6_000,
     stage_records={60: 6_000, 1: 1_000},
     worker_records={60: 60_000, 1: 6_000},
     contestants=("worker", "faust_batched", "lean_floor"),
@@ -72,8 +84,10 @@ QUICK: Final = replace(
 FULL: Final = replace(
     DEFAULT,
     name="full",
-    records_mongo=100_000,
-    users_mongo=100,
+    records_repeated=1_000_000,
+    records_mongo=30_000,
+    users_mongo=20,
+    mongod_records=1_000_000,
     crash_records={60: 24_000, 1: 6_000},
     kills=3,
     stored=(*DEFAULT.stored, 10_000_000),
