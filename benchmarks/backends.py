@@ -29,7 +29,6 @@ from ingest.ports import Store
 
 LATE: Final = 0.05
 SHARES: Final = (0.0, 0.2)  # of messages that come twice
-SIZES: Final = (60, 10, 1)
 FLOOR_RECORDS: Final = 3_000  # of a floor in a database; a cost per record needs no more
 QUERIES_MAX: Final = 1000
 
@@ -40,7 +39,7 @@ def backends(plan: Plan, ground: Ground) -> Iterator[Row]:
     """A row for each store and stream: seconds of each round, latencies in ms, MiB."""
     stores = (Backend(), Backend(ground.mongodb, "pymongo"), Backend(ground.mongodb, "motor"))
     for duplicates in SHARES:
-        for size in SIZES:
+        for size in plan.sizes:
             for backend in stores:
                 yield in_child(_measure, backend, size, duplicates, plan)
 

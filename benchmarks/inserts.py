@@ -18,7 +18,6 @@ from ingest.stores.documents import EVENTS, Document
 from ingest.stores.mongo import opened
 from ingest.stores.mongo.collection import Inserts
 
-DOCUMENTS: Final = 3_000
 USERS: Final = 10
 Row = dict[str, Any]
 
@@ -28,11 +27,11 @@ def inserts(plan: Plan, ground: Ground) -> Iterator[Row]:
     drivers: tuple[Literal["pymongo", "motor"], ...] = ("pymongo", "motor")
     for driver in drivers:
         backend = Backend(ground.mongodb, driver)
-        yield from in_child(_measure, backend, plan.rounds)
+        yield from in_child(_measure, backend, plan.inserted, plan.rounds)
 
 
-def _measure(backend: Backend, rounds: int) -> list[Row]:
-    documents = documents_of(messages_of(DOCUMENTS, size=60, users=USERS))
+def _measure(backend: Backend, count: int, rounds: int) -> list[Row]:
+    documents = documents_of(messages_of(count, size=60, users=USERS))
     found: dict[str, list[Spent]] = {name: [] for name in WAYS}
     for _ in range(rounds + 1):
         for name in WAYS:

@@ -13,6 +13,7 @@ class Plan:
 
     name: str
     rounds: int
+    sizes: Sequence[int]  # records of a message, where stores are compared
     records: int  # in memory
     records_repeated: int  # likewise, where some of them come twice
     records_mongo: int  # the test server is slow
@@ -30,6 +31,7 @@ class Plan:
     users: Sequence[int]
     snapshots: Sequence[int]  # of a user and day
     duplicates: Sequence[int]  # percent of the messages
+    inserted: int  # documents of a bulk, where the ways to insert are compared
     query_seconds: float  # at most, for each kind of query
     mongod_records: int  # where the server is a mongod, with as many users as in memory
 
@@ -41,6 +43,7 @@ class Plan:
 DEFAULT: Final = Plan(
     "default",
     rounds=5,
+    sizes=(60, 10, 1),
     records=1_000_000,
     records_repeated=300_000,
     records_mongo=6_000,
@@ -58,6 +61,7 @@ DEFAULT: Final = Plan(
     users=(10, 100, 1_000, 10_000, 100_000),
     snapshots=(10, 100, 1_440),
     duplicates=(0, 20, 50, 90),
+    inserted=3_000,
     query_seconds=0.3,
     mongod_records=100_000,
 )
@@ -65,6 +69,7 @@ QUICK: Final = replace(
     DEFAULT,
     name="quick",
     rounds=1,
+    sizes=(60,),
     records=60_000,
     records_repeated=60_000,
     records_mongo=1_200,
@@ -80,6 +85,7 @@ QUICK: Final = replace(
     users=(10, 1_000),
     snapshots=(10, 100),
     duplicates=(0, 50),
+    inserted=600,
 )
 FULL: Final = replace(
     DEFAULT,
