@@ -210,8 +210,8 @@ def _inserts(rows: Rows) -> Iterator[str]:
     yield "## Inserts"
     yield ""
     yield (
-        f"CPU of a document in one unordered bulk of {rows[0]['records']:,}: new ones, and the same "
-        "again."
+        f"CPU of a document in one unordered bulk of {rows[0]['records']:,}: new ones, and "
+        "the same again."
     )
     yield ""
     yield from _table("driver", "way", "us a new one", "us a known one", "runs")
