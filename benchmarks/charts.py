@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Chart
 from benchmarks.figures import Figure, floor_micros, micros, parts_of
 
 FOLDER: Final = Path(__file__).with_name("charts")
-OURS, OTHERS, FLOOR = "#0b6e99", "#9aa5b1", "#d98e04"
+OURS, OTHERS = "#0b6e99", "#9aa5b1"
 # Told apart in every kind of colour blindness (Okabe and Ito), then greys.
 COLOURS: Final = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#f0e442")
 STAGE_COLOURS: Final = {

@@ -6,7 +6,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.machine import BUSY_SHARE
 from benchmarks.results import Result, read
@@ -19,7 +19,6 @@ MADE_BY: Final = {
     "quick": "make bench QUICK=1",
     "full": "make bench FULL=1",
 }
-Rows = list[dict[str, Any]]
 
 
 def render(result: Result) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,14 +18,22 @@ async def test_a_timed_coroutine_returns_what_it_returns() -> None:
     assert steps.seconds["save"] > 0
 
 
-async def test_waiting_is_not_counted() -> None:
+async def test_only_what_it_computes_itself_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    own_time = SimpleNamespace(perf_counter=lambda: clock[0])
+    monkeypatch.setattr("benchmarks.stepping.time", own_time)
     steps = Steps()
 
-    async def wait() -> None:
-        await asyncio.sleep(0.2)
+    async def measured() -> None:
+        clock[0] += 1
+        await asyncio.sleep(0)
+        clock[0] += 2
 
-    await steps.coroutine(wait, "save")()
-    assert steps.seconds["save"] < 0.1
+    async def meanwhile() -> None:
+        clock[0] += 100
+
+    await asyncio.gather(steps.coroutine(measured, "save")(), meanwhile())
+    assert steps.seconds["save"] == 3
 
 
 async def test_an_error_reaches_the_coroutine_and_its_caller() -> None:
