@@ -21,6 +21,7 @@ from ingest.errors import (
     SettingsInvalid,
     StoreUnusable,
     WorkerStopped,
+    WorkerUnavailable,
 )
 
 # typer exports only the leaves of its usage errors; this is the class they share.
@@ -37,7 +38,7 @@ def main() -> None:
             sys.stdout.flush()  # what cannot be written must show while it can be said
     except (SettingsInvalid, FileUnusable, StoreUnusable, QueueUnusable) as error:
         _leave(2, str(error))
-    except BatchRetryable as error:
+    except (BatchRetryable, WorkerUnavailable) as error:
         _leave(3, str(error))
     except WorkerStopped as error:
         _leave(1, str(error))

@@ -22,6 +22,7 @@ from ingest.cli_arguments import (
 )
 from ingest.cli_db import db
 from ingest.cli_kafka import letters, push_files, topics
+from ingest.cli_worker import health, worker
 from ingest.core.documents import Document, delta_document, event_document, total_message
 from ingest.core.timestamps import (
     FIRST_DATE,
@@ -61,6 +62,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("worker")(worker)
+app.command("health")(health)
 app.command("push")(push_files)
 app.add_typer(topics, name="topics")
 app.add_typer(letters, name="dead-letters")
@@ -146,14 +149,6 @@ def simulate(
         sys.stdout.buffer.flush()
         for total in truth(plan, merge) if truth_file else ():
             write(total)
-
-
-@app.command()
-def worker() -> None:
-    """Work on the input topics of Kafka until it is stopped; the settings say how."""
-    from ingest.worker.run import work  # noqa: PLC0415 - Faust takes a second others need not pay
-
-    asyncio.run(work(load_settings()))
 
 
 @app.command("totals")

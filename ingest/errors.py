@@ -55,6 +55,10 @@ class WorkerStopped(Exception):  # noqa: N818 - as above
     """A promise is broken; going on could make a day wrong."""
 
 
+class WorkerUnavailable(Exception):  # noqa: N818 - as above
+    """No worker answers on its web port; the text is one clear line."""
+
+
 class SettingsInvalid(Exception):  # noqa: N818 - as above
     """The environment holds a value this program does not start on; the text is one clear line."""
 

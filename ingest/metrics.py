@@ -86,6 +86,11 @@ class Metrics:
         self.cached_days = Gauge("ingest_cached_days", "Days kept at hand.", registry=registry)
         self.partitions = Gauge("ingest_partitions", "Partitions assigned.", registry=registry)
         self.rebalances = Counter("ingest_rebalances", "Assignments received.", registry=registry)
+        self.ready = Gauge(
+            "ingest_ready", "Whether it was ready when last seen.", registry=registry
+        )
+        clock = Gauge("ingest_time_seconds", "Unix time by this clock.", registry=registry)
+        clock.set_function(time.time)
         build = Gauge("ingest_build_info", "What runs.", ["version", "python"], registry=registry)
         build.labels(version("ingest"), platform.python_version()).set(1)
         ProcessCollector(registry=registry)

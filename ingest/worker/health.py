@@ -67,6 +67,11 @@ class Watch:
 
     async def look(self) -> None:
         """Ask how far behind each partition is; without an answer, what was known stays."""
+        await self._look_at_lag()
+        self._metrics.cached_days.set(self._partitions.cached_days)
+        self._metrics.ready.set(await self.unready() is None)
+
+    async def _look_at_lag(self) -> None:
         try:
             lag = await self._group.lag(self._batches.positions)
         except Exception as error:
@@ -79,7 +84,6 @@ class Watch:
         for place, count in lag.items():
             self._metrics.lag.labels(place.topic, str(place.partition)).set(count)
         self._lag = lag
-        self._metrics.cached_days.set(self._partitions.cached_days)
         self._forgive()
 
     def stalled(self) -> list[Place]:

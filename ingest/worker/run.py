@@ -28,13 +28,17 @@ async def work(settings: Settings) -> None:
 
     Raises what the store or Kafka say before the start, `WorkerStopped` for what stops a worker.
     """
-    connection = connection_of(settings)
-    async with administration(connection) as client:
-        await check(client, wanted_of(settings))
-    configure(settings.log_level)
-    set_on_retry_hooks([_log_retry])
-    app = create_app(settings)
-    with _stop_signals() as asked:
+    with _stop_signals() as asked:  # first: process 1 of a container ignores what it has none for
+        checking = asyncio.ensure_future(_check_topics(settings))
+        await _first_of(checking, asked.wait())
+        if asked.is_set():
+            checking.cancel()
+            await asyncio.wait([checking])
+            return
+        checking.result()
+        configure(settings.log_level)
+        set_on_retry_hooks([_log_retry])
+        app = create_app(settings)
         starting = asyncio.ensure_future(app.start())
         await _first_of(starting, asked.wait())
         if starting.done() and starting.exception() is not None:
@@ -44,6 +48,11 @@ async def work(settings: Settings) -> None:
         await _stop(app, settings.shutdown_seconds)
     if problem is not None:
         raise _as_stopped(problem)
+
+
+async def _check_topics(settings: Settings) -> None:
+    async with administration(connection_of(settings)) as client:
+        await check(client, wanted_of(settings))
 
 
 async def _until_over(app: WorkerApp, asked: asyncio.Event) -> BaseException | None:

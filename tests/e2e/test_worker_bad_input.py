@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +146,37 @@ def test_a_worker_stops_in_time_though_its_broker_is_away(
     breakable_broker.kill()
     worker.send(signal.SIGTERM)
     assert worker.process.wait(6) == 0
+
+
+def test_a_worker_that_has_not_begun_yet_stops_when_it_is_asked(
+    fleet_on_breakable_broker: Fleet, breakable_broker: Broker
+):
+    breakable_broker.send(signal.SIGSTOP)
+    try:
+        worker = fleet_on_breakable_broker.start()
+        eventually(lambda: _catches_sigterm(worker.process.pid))
+        worker.send(signal.SIGTERM)
+        assert worker.process.wait(10) == 0
+    finally:
+        breakable_broker.send(signal.SIGCONT)
+
+
+def test_its_health_is_told_on_the_command_line(
+    fleet: Fleet, ingest: Ingest, kafka_settings: Settings
+):
+    (worker,) = fleet.started(1)
+    eventually(lambda: worker.ask("/readyz")[0] == 200)
+    (started,) = worker.logged("ingest.web_started")
+    web = {"WEB_PORT": str(started["address"][1])}
+    for asked in (("health",), ("health", "--ready")):
+        done = ingest(*asked, **web)
+        assert (done.status, done.out, done.err) == (0, "ok\n", "")
+    assert worker.stop() == 0
+    assert is_one_clear_line(ingest("health", **web), 3)
+
+
+def _catches_sigterm(pid: int) -> bool:
+    """Whether a process has a handler of its own, and so would heed it as process 1 too."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt"))[7:], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)

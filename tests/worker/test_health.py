@@ -127,6 +127,19 @@ async def test_lag_is_shown_by_partition_and_goes_with_it():
     assert watched.taking.metric("ingest_lag", topic=SNAPSHOTS, partition="0") == 2
 
 
+async def test_each_look_shows_whether_it_is_ready():
+    watched = Watched()
+    await watched.after(1)
+    assert watched.taking.metric("ingest_ready") == 1
+    watched.broker.lags = QueueUnavailable("Kafka does not answer in time")
+    await watched.after(1)
+    assert watched.taking.metric("ingest_ready") == 0
+    watched.broker.lags = {HERE: 0, THERE: 0}
+    watched.taking.batches.waiting[0] = "MongoDB does not answer"
+    await watched.after(1)
+    assert watched.taking.metric("ingest_ready") == 0
+
+
 async def test_it_is_ready_when_it_has_partitions_and_its_store_answers():
     assert await Watched().watch.unready() is None
 

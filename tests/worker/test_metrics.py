@@ -1,5 +1,7 @@
 """Every metric counts what its name says, with labels from small fixed sets."""
 
+import time
+
 from ingest.stores.memory import memory_store
 from tests.batches import TTL
 from tests.lines import event, events, snapshot, snapshots
@@ -81,3 +83,8 @@ async def test_calls_of_the_store_and_the_publisher_are_measured():
 async def test_what_runs_is_named():
     (family,) = (f for f in Taking().metrics.registry.collect() if f.name == "ingest_build_info")
     assert {*family.samples[0].labels} == {"version", "python"}
+
+
+async def test_its_clock_is_shown_as_it_is_when_it_is_asked():
+    before = time.time()
+    assert before <= Taking().metric("ingest_time_seconds") <= time.time()
