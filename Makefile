@@ -7,7 +7,7 @@ BENCH_DONE := $(BENCH)/.installed
 SEEDS ?= 10000
 MINUTES ?= 30
 
-.PHONY: demo test check bench simulate soak clean
+.PHONY: demo test check bench simulate soak lock audit rules clean
 
 demo: $(DONE)  ## replay a month of real data and print the daily totals
 	$(BIN)/ingest replay examples/fitbit/minutes.ndjson.gz examples/fitbit/snapshots.ndjson.gz \
@@ -39,6 +39,18 @@ simulate: $(DONE)  ## bad days by the thousand, on a virtual clock: make simulat
 
 soak: $(DONE)  ## two workers on real services while everything goes wrong: make soak MINUTES=30
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+# What the image is made of, for its Python. `make lock UPGRADE=1` takes the newest of everything.
+LOCK := $(BIN)/uv pip compile --quiet --no-header --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28 --generate-hashes $(if $(UPGRADE),--upgrade)
+
+lock: $(DONE)  ## pin every dependency of the image, with hashes
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' \
+		| $(LOCK) - -o requirements-build.lock
+
+audit: $(DONE)  ## known vulnerabilities of what is pinned; fails too where no advisories can be had
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-build.lock
 
 # An environment of its own: a peer needs an older pydantic than the tests run with.
 $(BENCH_DONE): pyproject.toml
