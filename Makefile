@@ -52,6 +52,20 @@ lock: $(DONE)  ## pin every dependency of the image, with hashes
 audit: $(DONE)  ## known vulnerabilities of what is pinned; fails too where no advisories can be had
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-build.lock
 
+MONITORING := k8s/components/monitoring
+define RULE_HEAD
+# Made from rules.yaml by `make rules`.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: ingest
+spec:
+endef
+export RULE_HEAD
+
+rules:  ## the alerts as Kubernetes takes them, from the ones that compose and Prometheus take
+	{ echo "$$RULE_HEAD"; grep -v '^#' $(MONITORING)/rules.yaml | sed 's/^/  /'; } > $(MONITORING)/prometheus-rule.yaml
+
 # An environment of its own: a peer needs an older pydantic than the tests run with.
 $(BENCH_DONE): pyproject.toml
 	$(PYTHON) -m venv $(BENCH)
