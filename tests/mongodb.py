@@ -37,8 +37,9 @@ def free_port() -> int:
 class Server(ServerProcess):
     """A server process of our own, which can be killed, stopped for a while and started again."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, query: str = "") -> None:
         self.port = free_port()
+        self._query = query
         self._command = [
             *(str(PROGRAM), "--host", "127.0.0.1", "--port", str(self.port)),
             *("--storage-path", str(folder), "--log-level", "ERROR", *options),
@@ -46,7 +47,7 @@ class Server(ServerProcess):
 
     @property
     def uri(self) -> str:
-        return f"mongodb://127.0.0.1:{self.port}"
+        return f"mongodb://127.0.0.1:{self.port}{self._query}"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -64,11 +65,14 @@ class Server(ServerProcess):
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Server]:
-    """A server of our own for as long as the block runs; skips or fails where there is none."""
+def running(folder: Path, *options: str, query: str = "") -> Iterator[Server]:
+    """A server of our own for as long as the block runs; skips or fails where there is none.
+
+    `query` is what its address needs behind the port, as `/?tls=true`.
+    """
     if not PROGRAM.exists():
         missing("SecantusDB is not installed: pip install -e '.[dev]'")
-    server = Server(folder, *options)
+    server = Server(folder, *options, query=query)
     try:
         server.start()
         yield server

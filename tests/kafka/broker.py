@@ -22,6 +22,8 @@ NAMED = os.environ.get("INGEST_TEST_KAFKA")
 POM = Path(__file__).with_name("pom.xml")
 USER: Final = "ann"
 PASSWORD: Final = "a secret; \"of ann's"  # noqa: S105 - of a broker on the loopback
+SCRAM_USER: Final = "scram"
+SCRAM_PASSWORD: Final = "scram-secret"  # noqa: S105 - as above
 LISTENERS: Final = {"PLAINTEXT": "PLAINTEXT", "SASL": "SASL_PLAINTEXT", "TLS": "SASL_SSL"}
 LOGIN: Final = (
     "org.apache.kafka.common.security.{module} required "
@@ -50,7 +52,11 @@ class Broker(ServerProcess):
         self._make_certificate()
         self._properties.write_text("\n".join([*self._settings(), *self._others]))
         cluster = self._java("kafka.tools.StorageTool", "random-uuid").split()[-1]
-        self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
+        scram = f"SCRAM-SHA-256=[name={SCRAM_USER},password={SCRAM_PASSWORD}]"
+        self._java(
+            *("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)),
+            *("--add-scram", scram),
+        )
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
