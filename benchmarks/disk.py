@@ -1,11 +1,12 @@
 """What a million minute events take on disk, with the snapshots, totals and messages beside them.
 
-Run it with `python -m benchmarks.disk --events 1000000`. The records are simulated
-(`disk_population.py`); documents and messages are made of them by the project's own code. They are
-written three times: in the layout of a mongod (`disk_wiredtiger.py`), through the store into the
-test server, whose layout is its own, and by the producer to a broker (`disk_kafka.py`). Copies,
-journal and oplog come on top. `--snappy` names the `libwiredtiger_snappy.so` of a WiredTiger 11.2,
-which compresses as a mongod does by default; without it, lz4 does.
+Run it with `python -m benchmarks.disk --events 1000000`, which takes a quarter of an hour;
+`disk.json` is what `--json` printed. The records are simulated (`disk_population.py`); documents
+and messages are made of them by the project's own code. They are written three times: in the
+layout of a mongod (`disk_wiredtiger.py`), through the store into the test server, whose layout is
+its own, and by the producer to a broker (`disk_kafka.py`). Copies, journal and oplog come on top.
+`--snappy` names the `libwiredtiger_snappy.so` of a WiredTiger 11.2, which compresses as a mongod
+does by default; without it, lz4 does.
 """
 
 import argparse
