@@ -41,8 +41,9 @@ Entry = tuple[bytes, bytes]
 class Layout(NamedTuple):
     """How the collection is compressed, and whether each write keeps its timestamp.
 
-    A replica set writes one with each value and index entry of a page; once they are older than
-    its window of snapshots (5 minutes), they are gone when the page is written again, if it is.
+    A replica set writes one with each value and index entry that is younger than its window of
+    snapshots (5 minutes) when a page is written; it goes when the page is written again later, if
+    it is. So without them is the least that there can be, with all of them the most.
     `snappy` is the file of WiredTiger's own extension, which this build of it does not have inside.
     """
 
@@ -65,7 +66,8 @@ def written(documents: Iterable[Document], layout: Layout) -> Written:
     """Write documents in their order; one whose `_id` is there is replaced.
 
     Only what has `created_at` has an index on it. Pages go to the file in checkpoints on the way,
-    and what is measured is there after the last: no journal, no oplog.
+    and what is measured is there after the last: no journal, no oplog, and not the history of
+    replaced documents, which a replica set keeps for its window.
     """
     with _opened(layout) as connection:
         session = connection.open_session()
