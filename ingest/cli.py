@@ -23,6 +23,7 @@ from ingest.cli_arguments import (
 from ingest.cli_db import db
 from ingest.cli_kafka import letters, push_files, topics
 from ingest.cli_worker import health, worker
+from ingest.core.capacity import DEVICES_MAX
 from ingest.core.documents import Document, delta_document, event_document, total_message
 from ingest.core.timestamps import (
     FIRST_DATE,
@@ -126,7 +127,7 @@ def replay_files(
 def simulate(
     users: Annotated[int, typer.Option(min=1)] = 10,
     days: Annotated[int, typer.Option(min=1)] = 7,
-    devices: Annotated[int, typer.Option(min=1, help="Devices a user.")] = 2,
+    devices: Annotated[int, typer.Option(min=1, max=DEVICES_MAX, help="Devices a user.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     duplicates: DuplicatesOption = 0,
     late: LateOption = 0,

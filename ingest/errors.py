@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a record or a whole message was refused (DESIGN sections 2 and 3)."""
+    """Why a record or a whole message was refused (DESIGN sections 2 and 3; `core/capacity.py`)."""
 
     MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
@@ -22,6 +22,7 @@ class Reason(StrEnum):
     NEGATIVE_VALUE = "NEGATIVE_VALUE"
     OUT_OF_RANGE = "OUT_OF_RANGE"
     OUT_OF_RANGE_HR = "OUT_OF_RANGE_HR"
+    DAY_FULL = "DAY_FULL"
     CONFLICT_DIFFERENT_DATA = "CONFLICT_DIFFERENT_DATA"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
 

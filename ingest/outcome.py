@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from ingest.core.dedupe import Judgement, Keyed, Verdict
 from ingest.core.records import Day, Event, Kind, Snapshot
-from ingest.core.refusals import Decoded, conflicts_of
+from ingest.core.refusals import Decoded, refusals_of_rows
 from ingest.core.totals import DailyTotal
 from ingest.errors import Reason, WorkerStopped
 from ingest.ports import DeadLetter, Message
@@ -181,5 +181,8 @@ def _conflicts(
     starts = [*accumulate(rows, initial=0)]
     for index, own in groupby(places, lambda place: bisect_right(starts, place) - 1):
         own_rows = [place - starts[index] for place in own]
-        for refusal in conflicts_of(messages[index].value, decoded[index], own_rows):
-            yield DeadLetter(refusal, messages[index])
+        message = messages[index]
+        for refusal in refusals_of_rows(
+            message.value, decoded[index], own_rows, Reason.CONFLICT_DIFFERENT_DATA, "record"
+        ):
+            yield DeadLetter(refusal, message)

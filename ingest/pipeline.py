@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, cast
 
+from ingest.core.capacity import admit
 from ingest.core.codec import decode
 from ingest.core.dedupe import Judgement, Keyed, KeyRef, Row, Verdict, judge, verdicts_of, with_keys
 from ingest.core.records import Day, Event, Kind, Record, Snapshot
@@ -85,7 +86,7 @@ class Pipeline:
         now = _whole_ms(self._now())
         window = window_of(now, self._future_skew_max, self._retention)
         decoded = [decode(message.value, message.kind, window) for message in messages]
-        keyed = await self._apply_keys(messages, decoded, now)
+        keyed = self._admit(messages, await self._apply_keys(messages, decoded, now))
         events = cast("list[Event]", _rows(keyed.decoded, Kind.ACTIVITY))
         snapshots = cast("list[Snapshot]", _rows(keyed.decoded, Kind.HEALTH))
         known_events = await self._log.append_events(events) if events else {}
@@ -126,6 +127,11 @@ class Pipeline:
             return Keyed(decoded, {}, {})
         known = await self._keys.fingerprints({*keys.values()}, now)
         return with_keys([m.value for m in messages], decoded, keys, known)
+
+    def _admit(self, messages: Sequence[Message], keyed: Keyed) -> Keyed:
+        """The batch without what days that are full do not take, as far as is known unread."""
+        admitted = admit(lambda place: messages[place].value, keyed.decoded, self.cache.get)
+        return keyed if admitted is keyed.decoded else keyed._replace(decoded=admitted)
 
     async def _correct(
         self, events: Iterable[Judgement[Event]], snapshots: Iterable[Judgement[Snapshot]]

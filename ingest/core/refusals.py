@@ -90,14 +90,16 @@ def refusals_of(
     ]
 
 
-def conflicts_of(message: bytes, decoded: Decoded, rows: Sequence[int]) -> list[Refusal]:
-    """The refusals of a decoded message's rows that conflict with what is stored.
+def refusals_of_rows(
+    message: bytes, decoded: Decoded, rows: Sequence[int], reason: Reason, field: str
+) -> list[Refusal]:
+    """The refusals of rows of a message that decoded well, for what else is known.
 
     `rows` are places in `decoded.rows`, which skips the records that were refused before.
     """
     skipped = {refusal.place for refusal in decoded.refusals}
     places = [index for index in range(decoded.records) if index not in skipped]
-    broken = [BrokenRule(places[row], Reason.CONFLICT_DIFFERENT_DATA, "record") for row in rows]
+    broken = [BrokenRule(places[row], reason, field) for row in rows]
     first = decoded.rows[0]
     list_field = "events" if isinstance(first, Event) else "snapshots"
     head = Head(first.user_id, first.device_id, first.source, list_field)

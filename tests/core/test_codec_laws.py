@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from ingest.core.careful import decode_carefully
 from ingest.core.codec import decode, encode
 from ingest.core.records import Kind, Record
-from ingest.core.refusals import Decoded, conflicts_of, record_texts
+from ingest.core.refusals import Decoded, record_texts, refusals_of_rows
 from ingest.core.timestamps import Window
+from ingest.errors import Reason
 from tests.core.messages import LATEST_MS, activity, event_text, read, reasons
 from tests.core.strategies import FAR_MS, mutated, one_message, spaces, texts
 
@@ -106,7 +107,9 @@ def test_a_row_that_conflicts_keeps_the_bytes_of_its_record(is_good, data):
     text = activity(*records)
     decoded = read(text)
     conflicting = data.draw(st.sets(st.integers(0, sum(is_good) - 1), min_size=1).map(sorted))
-    refusals = conflicts_of(text, decoded, conflicting)
+    refusals = refusals_of_rows(
+        text, decoded, conflicting, Reason.CONFLICT_DIFFERENT_DATA, "record"
+    )
     places = [[n for n, good in enumerate(is_good) if good][row] for row in conflicting]
     assert [refusal.place for refusal in refusals] == places
     assert {(r.reason.value, r.field, r.records) for r in refusals} == {
