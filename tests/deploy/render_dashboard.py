@@ -164,11 +164,13 @@ def _colours(panel: Panel, found: Sequence[Series]) -> list[str]:
 
 
 def _scale(axes: Axes, defaults: Mapping[str, Any]) -> None:
+    room = 1.08
     if "scaleDistribution" in defaults["custom"]:
         axes.set_yscale("symlog", linthresh=1)
+        room = 3
     if "min" in defaults:
         highest = axes.dataLim.y1
-        axes.set_ylim(defaults["min"], defaults.get("max", 1.08 * highest if highest > 0 else 1))
+        axes.set_ylim(defaults["min"], defaults.get("max", room * highest if highest > 0 else 1))
     if defaults.get("decimals") == 0:
         axes.yaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     for step in defaults.get("thresholds", {"steps": []})["steps"][1:]:
@@ -177,7 +179,7 @@ def _scale(axes: Axes, defaults: Mapping[str, Any]) -> None:
 
 def _finish(axes: Axes, defaults: Mapping[str, Any], count: int, columns: int) -> None:
     """Axes with their units, and the legend below them."""
-    ticks = dates.AutoDateLocator(maxticks=7)
+    ticks = dates.AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(ticks)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(ticks, show_offset=False))
     axes.yaxis.set_major_formatter(lambda value, _: written(value, defaults))
