@@ -2,10 +2,11 @@
 
 import platform
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import wraps
 from importlib.metadata import version
 from inspect import iscoroutinefunction
+from itertools import product
 from typing import Any, Final, TypeVar, cast
 
 from prometheus_client import (
@@ -19,18 +20,22 @@ from prometheus_client import (
 
 from ingest.core.dedupe import Verdict
 from ingest.core.records import Kind
+from ingest.errors import BatchRetryable, QueueUnavailable, Reason, StoreUnavailable
 from ingest.outcome import Outcome
 from ingest.ports import Store
 
 Port = TypeVar("Port")
-SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SECONDS: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30, 60, 120, 300),  # a service that is away is waited for
+)
 MESSAGES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 class Metrics:
-    """The metrics of one worker, in a registry of their own."""
+    """The metrics of one worker on these input topics, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, topics: Iterable[str] = ()) -> None:
         registry = self.registry = CollectorRegistry()
         self._records = Counter(
             "ingest_records", "Records by verdict.", ["topic", "verdict"], registry=registry
@@ -95,6 +100,18 @@ class Metrics:
         build.labels(version("ingest"), platform.python_version()).set(1)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
+        self._begin_at_zero([*topics])
+
+    def _begin_at_zero(self, topics: Sequence[str]) -> None:
+        """Show what has not happened yet as 0: a rate never sees the first of a new counter."""
+        for topic, verdict in product(topics, Verdict):
+            self._records.labels(topic, verdict.value)
+        for topic, reason in product(topics, Reason):
+            self._rejections.labels(topic, reason.value)
+        for path in ("folded", "reread"):
+            self._days.labels(path)
+        for error in (StoreUnavailable, QueueUnavailable, BatchRetryable):
+            self.retries.labels(error.__name__)
 
     def count(self, outcome: Outcome, topics: dict[Kind, str], seconds: float) -> None:
         """One more batch is done."""

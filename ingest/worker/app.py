@@ -109,7 +109,7 @@ def create_app(settings: Settings) -> WorkerApp:
     topics = topics_of(settings)
     app.settings = settings
     app.failed = asyncio.Event()
-    app.metrics = Metrics()
+    app.metrics = Metrics(topics.kinds)
     put_out = min(app.conf.broker_session_timeout, app.conf.broker_rebalance_timeout)
     app.membership = FaustMembership(app, put_out)
     partitions = Partitions(app.new_pipeline, settings.day_cache_size)
@@ -139,6 +139,7 @@ def _follow_rebalances(app: WorkerApp, grace_seconds: float) -> None:
         await app.batches.settle(app.membership.generation, grace_seconds)
         await app.commit_positions()
         app.batches.release()
+        app.metrics.partitions.set(0)
 
     @app.on_partitions_assigned.connect
     async def _assigned(_: Any, /, *__: Any, **___: Any) -> None:

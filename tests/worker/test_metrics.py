@@ -2,6 +2,9 @@
 
 import time
 
+from ingest.core.dedupe import Verdict
+from ingest.errors import Reason
+from ingest.metrics import Metrics
 from ingest.stores.memory import memory_store
 from tests.batches import TTL
 from tests.lines import event, events, snapshot, snapshots
@@ -88,3 +91,15 @@ async def test_what_runs_is_named():
 async def test_its_clock_is_shown_as_it_is_when_it_is_asked():
     before = time.time()
     assert before <= Taking().metric("ingest_time_seconds") <= time.time()
+
+
+def test_what_has_not_happened_yet_is_shown_as_zero():
+    registry = Metrics([EVENTS]).registry
+    for verdict in Verdict:
+        labels = {"topic": EVENTS, "verdict": verdict.value}
+        assert registry.get_sample_value("ingest_records_total", labels) == 0
+    for reason in Reason:
+        labels = {"topic": EVENTS, "reason": reason.value}
+        assert registry.get_sample_value("ingest_rejections_total", labels) == 0
+    for error in ("StoreUnavailable", "QueueUnavailable"):
+        assert registry.get_sample_value("ingest_retries_total", {"error": error}) == 0
