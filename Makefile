@@ -7,7 +7,7 @@ BENCH_DONE := $(BENCH)/.installed
 SEEDS ?= 10000
 MINUTES ?= 30
 
-.PHONY: demo test check bench simulate soak lock audit rules clean
+.PHONY: demo test check bench simulate soak lock audit scan rules clean
 
 demo: $(DONE)  ## replay a month of real data and print the daily totals
 	$(BIN)/ingest replay examples/fitbit/minutes.ndjson.gz examples/fitbit/snapshots.ndjson.gz \
@@ -51,6 +51,12 @@ lock: $(DONE)  ## pin every dependency of the image, with hashes
 
 audit: $(DONE)  ## known vulnerabilities of what is pinned; fails too where no advisories can be had
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-build.lock
+
+SCANNED := .venv/scanned.yaml
+
+scan: $(DONE)  ## the Dockerfile and the manifests of production, against the rules of checkov; needs kubectl
+	kubectl kustomize k8s/overlays/production > $(SCANNED)
+	$(BIN)/uvx --quiet --from checkov==3.3.30 checkov -f k8s/Dockerfile -f $(SCANNED)
 
 MONITORING := k8s/components/monitoring
 define RULE_HEAD
