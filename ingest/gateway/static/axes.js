@@ -31,13 +31,13 @@ export function valueAxis(ticks, y, { left, right }) {
 }
 
 /** Hours below a chart of a day; about one label in 70 pixels. */
-export function hourAxis([from, to], x, { top, bottom }) {
+export function hourAxis([from, to], x, { top, bottom, right }) {
   const room = Math.max(2, Math.abs(x(to) - x(from)) / 70);
   const hours = [1, 2, 3, 6, 12, 24, 48].find((step) => (to - from) / HOUR_MS / step <= room) ?? 96;
   const marks = [];
   for (let at = Math.ceil(from / HOUR_MS / hours) * HOUR_MS * hours; at <= to; at += HOUR_MS * hours) {
     marks.push(drawn("path", { class: "line", d: `M${Math.round(x(at)) + 0.5} ${top}V${bottom + 4}` }),
-      label(x(at), bottom + 18, clockText(at), { "text-anchor": "middle" }));
+      label(Math.min(x(at), right - 17), bottom + 18, clockText(at), { "text-anchor": "middle" }));
   }
   return drawn("g", { class: "axis" }, ...marks);
 }

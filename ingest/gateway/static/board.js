@@ -29,7 +29,7 @@ export class Board {
     this.#api = api;
     this.#hooks = hooks;
     this.#chart = new DaysChart(byId("days-chart"), {
-      onOpen: (bar, unit) => (unit === "day" ? this.openDay(bar.first) : this.#show({ first: bar.first, last: bar.last })),
+      onOpen: (bar, unit) => (unit === "day" ? this.openDay(bar.first) : this.#show({ first: bar.first, last: Math.max(bar.last, bar.first + 6) })),
       onReach: (day) => this.#reach(day),
       onPan: (by) => this.#pan(by),
       onZoom: (factor, around) => this.#show(zoomed(this.#span, factor, around, this.#days)),

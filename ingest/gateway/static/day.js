@@ -38,10 +38,11 @@ export class Day {
   /** Shows a day of a user; what is there stays until the answer is. */
   async show(user, date, measure) {
     const isSame = this.#shown?.user === user && this.#shown.date === date;
-    this.#shown = { user, date, measure, answer: isSame ? this.#shown.answer : null };
+    this.#shown = { user, date, measure, answer: isSame ? this.#shown.answer : null, rowsMax: isSame ? this.#shown.rowsMax : ROWS_STEP };
     this.#root.hidden = false;
     this.#head();
     if (!isSame) this.#clearBody("Loading the day …");
+    if (!isSame) bringIntoView(this.#parts.title);
     this.#asking?.abort();
     this.#asking = new AbortController();
     try {
@@ -77,8 +78,20 @@ export class Day {
     this.#drawChart();
     fillLegend(this.#parts.legend, { deltas, hours }, coloringOfDay(this.#shown.answer, this.#hooks.devices()));
     fillDevices(this.#parts.devices, total);
-    fillDeltas(this.#parts.deltas, this.#parts.more, deltas, ROWS_STEP);
+    this.#drawDeltas();
     fillHours(this.#parts.hours, hours);
+  }
+
+  #drawDeltas() {
+    const { answer: { deltas }, rowsMax } = this.#shown;
+    fillDeltas(this.#parts.deltas, deltas.slice(0, rowsMax));
+    const left = deltas.length - rowsMax;
+    const show = () => {
+      this.#shown.rowsMax += ROWS_STEP;
+      this.#drawDeltas();
+    };
+    if (left <= 0) fill(this.#parts.more);
+    else if (!this.#parts.more.contains(document.activeElement)) fill(this.#parts.more, element("button", { type: "button", onclick: show }, "Show more"));
   }
 
   #drawChart() {
@@ -89,6 +102,13 @@ export class Day {
     this.#parts.chart.hidden = !answer.deltas.length && !answer.hours.length;
     this.#chart.show({ date, deltas: answer.deltas, hours: answer.hours }, { measure, coloringOf, width });
   }
+}
+
+/** Scrolls only if the day opened below what is seen. */
+function bringIntoView(title) {
+  if (title.getBoundingClientRect().top < innerHeight - 160) return;
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  title.scrollIntoView({ block: "center", behavior: isCalm ? "instant" : "smooth" });
 }
 
 function build(root) {
@@ -148,8 +168,8 @@ function fillDevices(table, total) {
   });
 }
 
-function fillDeltas(table, more, deltas, count) {
-  const rows = deltas.slice(0, count).map((delta) => [
+function fillDeltas(table, deltas) {
+  const rows = deltas.map((delta) => [
     instantText(delta.timestamp), delta.device_id,
     element("span", { class: "entry" }, glyph(KINDS[delta.kind]?.shape ?? "circle", delta.kind === "reset" ? "mark-reset" : "mark-basis"), delta.kind),
     signed(delta.steps_delta), signed(delta.calories_out_delta), number(delta.steps_total), number(delta.calories_out_total),
@@ -160,9 +180,6 @@ function fillDeltas(table, more, deltas, count) {
     rows,
     numeric: [3, 4, 5, 6],
   });
-  const left = deltas.length - rows.length;
-  fill(more, left > 0 && element("button", { type: "button", onclick: () => fillDeltas(table, more, deltas, count + ROWS_STEP) },
-    `Show ${Math.min(left, ROWS_STEP)} more of ${left}`));
 }
 
 function fillHours(table, hours) {

@@ -27,8 +27,8 @@ export class DayChart {
     this.#spot = drawn("circle", { class: "spot", r: 8, visibility: "hidden" });
     const height = plan.height;
     const drawing = drawn("svg", { width, height, "aria-hidden": "true" },
-      ...soFar(plan, coloringOf), ...hourly(plan, coloringOf),
-      hourAxis(plan.times, plan.x, { top: PLOT.top, bottom: height - PLOT.below }), this.#spot);
+      hourAxis(plan.times, plan.x, { top: PLOT.top, bottom: height - PLOT.below, right: width }),
+      ...soFar(plan, coloringOf), ...hourly(plan, coloringOf), this.#spot);
     this.#cursor.set(drawing, this.#marks, this.#cursor.at);
   }
 

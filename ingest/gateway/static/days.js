@@ -132,6 +132,7 @@ function barOf(totals, period) {
     ...averages(sums, totals.length),
     devices: new Map([...devices].map(([id, sum]) => [id, averages(sum, totals.length)])),
     resets: totals.reduce((count, total) => count + total.resets, 0),
+    resetDays: totals.filter((total) => total.resets > 0).length,
     late: totals.filter(isLate).length,
     basis: basisOf(totals),
   };

@@ -3,13 +3,13 @@
 import { scale, ticksTo, valueAxis } from "./axes.js";
 import { Cursor } from "./cursor.js";
 import { coloring } from "./days.js";
-import { drawn, label } from "./elements.js";
+import { byId, drawn, label } from "./elements.js";
 import { BASES, LATE, RESET, bar, outline } from "./shapes.js";
 import { MEASURES, counted, number, periodText, rounded, tickText } from "./words.js";
 
 const BARS_MAX = 120;
 const LANES = ["reset", "late", "basis"];
-const PLOT = { left: 52, right: 8, top: 14, lane: 17, below: 24 };
+const PLOT = { left: 52, right: 8, top: 14, lane: 17, below: 28 };
 const DRAG_MIN = 6;
 
 export class DaysChart {
@@ -47,6 +47,7 @@ export class DaysChart {
     this.#bars = bars.map((one, place) => ({ ...one, x: PLOT.left + slot * place, width: slot })).filter((one) => one.totals.length);
     const drawing = this.#drawing({ width, height, places: bars.map((one, place) => ({ ...one, x: PLOT.left + slot * place })), slot });
     const marks = this.#bars.map((one) => ({ x: one.x + slot / 2, words: wordsOf(one, unit, measure) }));
+    byId("days-unit").textContent = unit === "day" ? "" : `Each bar is the average day of a ${unit}; choose it to see its days.`;
     this.#cursor.set(drawing, marks, reached === null ? -1 : this.#bars.findIndex((one) => one.first <= reached && reached <= one.last));
   }
 
@@ -144,18 +145,20 @@ function devicePaths(bars, { coloringOf, field, y, slot, bottom }) {
   });
 }
 
+/** A mark that stands for several days is the larger, the more of them it is true of. */
 function lanes(bars, { slot, bottom }) {
   const r = Math.min(4.2, slot * 0.4);
-  const middle = (lane) => bottom + PLOT.lane * (lane + 0.6);
-  const marks = (lane, shapeOf) => bars.map((one) => {
-    const shape = shapeOf(one);
-    return shape ? outline(shape, one.x + slot / 2, middle(lane), r) : "";
-  }).join("");
+  const middle = (lane) => bottom + 4 + PLOT.lane * (lane + 0.6);
+  const counted = (lane, shape, field) => {
+    const most = Math.max(...bars.map((one) => one[field]));
+    return bars.map((one) => (one[field] ? outline(shape, one.x + slot / 2, middle(lane), r * Math.max(0.4, Math.sqrt(one[field] / most))) : "")).join("");
+  };
+  const bases = bars.map((one) => outline(BASES[one.basis], one.x + slot / 2, middle(2), r * 0.85)).join("");
   return drawn("g", { class: "lanes" },
     ...LANES.map((name, lane) => label(PLOT.left - 8, middle(lane) + 4, name, { "text-anchor": "end" })),
-    drawn("path", { class: "mark-reset", d: marks(0, (one) => one.resets > 0 && RESET) }),
-    drawn("path", { class: "mark-late", d: marks(1, (one) => one.late > 0 && LATE) }),
-    drawn("path", { class: "mark-basis", d: marks(2, (one) => BASES[one.basis]) }));
+    drawn("path", { class: "mark-reset", d: counted(0, RESET, "resetDays") }),
+    drawn("path", { class: "mark-late", d: counted(1, LATE, "late") }),
+    drawn("path", { class: "mark-basis", d: bases }));
 }
 
 function dateLabels(places, { unit, slot, y, right }) {

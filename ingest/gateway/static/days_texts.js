@@ -40,8 +40,9 @@ export function fillLegend(days, span) {
     key(BASES.mixed, "mark-basis", "from both"));
 }
 
-/** The newest days of the span, newest first. */
+/** The newest days of the span, newest first; left alone while the focus is in it. */
 export function fillDaysTable(days, span, shown) {
+  if (byId("days-table").contains(document.activeElement)) return;
   const totals = days.between(span).reverse();
   const rows = totals.slice(0, ROWS_MAX).map((total) => [
     element("a", { href: textOf({ ...shown, day: total.date }) }, total.date),

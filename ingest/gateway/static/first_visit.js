@@ -26,6 +26,6 @@ function commandOf({ hasKey, date }) {
     `curl ${new URL("v1/health-snapshots", document.baseURI)}`,
     "-H 'Content-Type: application/json'",
     ...(hasKey ? ['-H "Authorization: Bearer $INGEST_KEY"'] : []),
-    `-d '${JSON.stringify(message)}'`,
+    `-d '${JSON.stringify(message).replaceAll(/"(?:snapshots|timestamp|steps_total)"/g, "\n      $&")}'`,
   ].join(" \\\n  ");
 }

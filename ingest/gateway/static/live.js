@@ -104,7 +104,7 @@ export class Live {
     const verdicts = VERDICTS.filter(([, name]) => this.#status?.mode !== "kafka" || name in known).map(([field, name]) =>
       [name, number(this.#outcomes.reduce((sum, outcome) => sum + (outcome[field] ?? 0), 0)), number(known[name])]);
     if ("forwarded" in known) verdicts.unshift(["forwarded", "–", number(known.forwarded)]);
-    const heads = (name) => [name, `Last ${OUTCOMES_MAX} batches`, "Since start"];
+    const heads = (name) => [name, `Last ${OUTCOMES_MAX}`, "Since start"];
     fillTable(this.#parts.verdicts, { caption: "Records by verdict", heads: heads("Verdict"), rows: verdicts, numeric: [1, 2] });
     const recent = new Map();
     for (const outcome of this.#outcomes) {
@@ -112,7 +112,7 @@ export class Live {
     }
     const all = this.#status?.rejections ?? {};
     const reasons = [...new Set([...Object.keys(all), ...recent.keys()])].sort((a, b) => (all[b] ?? 0) - (all[a] ?? 0));
-    const rows = reasons.map((reason) => [element("code", {}, reason), number(recent.get(reason) ?? 0), number(all[reason])]);
+    const rows = reasons.map((reason) => [reasonCode(reason), number(recent.get(reason) ?? 0), number(all[reason])]);
     this.#parts.reasons.hidden = !rows.length;
     fillTable(this.#parts.reasons, { caption: "Rejected, by reason", heads: heads("Reason"), rows, numeric: [1, 2] });
   }
@@ -131,6 +131,12 @@ export class Live {
     if (!records || this.#isPaused || document.hidden) return;
     this.#parts.said.textContent = `In the last ${SAY_MS / 1000} seconds: ${counted(records, "record")}, ${number(rejected)} rejected.`;
   }
+}
+
+/** A reason that may be broken after its lines below. */
+function reasonCode(reason) {
+  const words = reason.split(/(?<=_)/);
+  return element("code", {}, ...words.flatMap((word, place) => (place ? [element("wbr"), word] : [word])));
 }
 
 function sentenceOf(outcome) {

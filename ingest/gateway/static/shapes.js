@@ -11,7 +11,7 @@ export const KINDS = {
   adjustment: { shape: "diamond", text: "corrected down" },
   glitch: { shape: "cross", text: "zeros by mistake" },
 };
-export const BASES = { snapshots: "square", events: "ring", mixed: "half" };
+export const BASES = { snapshots: "square", events: "ring", mixed: "plus" };
 export const RESET = "triangle";
 export const LATE = "diamond";
 
@@ -24,7 +24,7 @@ const OUTLINES = {
   square: (x, y, r) => box(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8),
   circle: (x, y, r) => disc(x, y, r),
   ring: (x, y, r) => disc(x, y, r) + disc(x, y, r * 0.5),
-  half: (x, y, r) => box(x - r, y - r, 2 * r, 2 * r) + box(x - r * 0.6, y - r * 0.6, r * 0.6, r * 1.2),
+  plus: (x, y, r) => points(...PLUS.map(([a, b]) => [x + a * r * 1.15, y + b * r * 1.15])),
   dash: (x, y, r) => box(x - r * 1.1, y - r * 0.4, r * 2.2, r * 0.8),
   triangle: (x, y, r) => points([x - r * 1.15, y - r], [x + r * 1.15, y - r], [x, y + r * 1.05]),
   diamond: (x, y, r) => points([x, y - r * 1.3], [x + r * 1.3, y], [x, y + r * 1.3], [x - r * 1.3, y]),

@@ -10,7 +10,7 @@ const weekdays = dateFormat({ weekday: "long", day: "numeric", month: "long", ye
 const months = dateFormat({ month: "short", year: "numeric" });
 const daysOfYear = dateFormat({ day: "numeric", month: "short" });
 const clock = dateFormat({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const seconds = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const seconds = dateFormat({ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 export const MEASURES = {
   steps: { field: "steps", delta: "steps_delta", total: "steps_total", name: "Steps", unit: "steps" },
@@ -74,7 +74,7 @@ export function clockText(at) {
   return clock.format(at);
 }
 
-/** The time of the wall clock here, to the second. */
+/** The time of an instant in UTC, to the second. */
 export function secondText(text) {
   const at = Date.parse(text);
   return Number.isNaN(at) ? String(text) : seconds.format(at);
