@@ -130,6 +130,19 @@ class Metrics:
         self._batch_messages.observe(outcome.messages)
         self._batch_seconds.observe(seconds)
 
+    def messages_done(self) -> int:
+        """How many messages are done."""
+        return _sums(self._messages, "")[""]
+
+    def records_by_verdict(self) -> dict[str, int]:
+        """How many records, over all topics."""
+        return _sums(self._records, "verdict")
+
+    def rejections_by_reason(self) -> dict[str, int]:
+        """How many refused records, over all topics, of the reasons that there were."""
+        found = _sums(self._rejections, "reason")
+        return {reason: count for reason, count in found.items() if count}
+
     def timed_store(self, store: Store) -> Store:
         """The same store, each call of it measured."""
         return Store(*(cast("Any", _Timed(port, self._store_seconds)) for port in store))
@@ -137,6 +150,17 @@ class Metrics:
     def timed_publisher(self, publisher: Port) -> Port:
         """The same publisher, each call of it measured."""
         return cast("Port", _Timed(publisher, self._publish_seconds))
+
+
+def _sums(counter: Counter, label: str) -> dict[str, int]:
+    """A counter's values by one of its labels."""
+    sums: dict[str, int] = {}
+    for family in counter.collect():
+        for sample in family.samples:
+            if sample.name.endswith("_total"):
+                name = sample.labels.get(label, "")
+                sums[name] = sums.get(name, 0) + int(sample.value)
+    return sums
 
 
 class _Timed:
