@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.core.totals import Rules
 from ingest.gateway import bodies
 from ingest.gateway.bodies import Budget
 from tests.batch_strategies import sent_batches, thorough, values_of
@@ -173,7 +174,7 @@ async def test_every_record_has_the_verdict_that_the_plain_model_gives_it(batche
             for message, value, own in zip(messages, values_of(messages), expected, strict=True):
                 answer = await client.post(_path_of(message), content=value, headers=JSON)
                 assert counts(answer) == Counter(own)
-        await assert_totals_are_those_of_the_log(client.app.state.store)
+        await assert_totals_are_those_of_the_log(client.app.state.store, Rules())
 
 
 def _path_of(message) -> str:
