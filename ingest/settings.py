@@ -9,10 +9,19 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import SettingsInvalid
@@ -94,6 +103,12 @@ def _retention(text: Any) -> timedelta:
     return kept
 
 
+def _no_folder(path: Path) -> Path:
+    if os.path.isdir(path):  # Path.is_dir raises where a folder may not be entered
+        raise ValueError("is a folder")
+    return path
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SourceList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sources)]
 BrokerList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_brokers)]
@@ -142,6 +157,7 @@ class Settings(BaseSettings):
     dead_letter_consecutive_max: Annotated[int, Field(ge=1)] = 1000
     web_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$")] = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, lt=PORTS)] = 8000
+    api_keys_file: Annotated[Path, AfterValidator(_no_folder)] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     day_cache_size: Annotated[int, Field(ge=1)] = 50_000
     future_skew_max: Duration = timedelta(hours=24)
