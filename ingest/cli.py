@@ -22,6 +22,7 @@ from ingest.cli_arguments import (
 )
 from ingest.cli_db import db
 from ingest.cli_kafka import letters, push_files, topics
+from ingest.cli_keys import keys
 from ingest.cli_serve import serve
 from ingest.cli_worker import health, worker
 from ingest.core.capacity import DEVICES_MAX
@@ -71,6 +72,7 @@ app.command("push")(push_files)
 app.add_typer(topics, name="topics")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(db, name="db")
+app.add_typer(keys, name="keys")
 
 
 class StoreName(StrEnum):

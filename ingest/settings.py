@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import SettingsInvalid
@@ -106,6 +114,12 @@ def _retention(text: Any) -> timedelta:
     return kept
 
 
+def _no_folder(path: Path) -> Path:
+    if os.path.isdir(path):  # Path.is_dir raises where a folder may not be entered
+        raise ValueError("is a folder")
+    return path
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SourceList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sources)]
 BrokerList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_brokers)]
@@ -154,7 +168,6 @@ class Settings(BaseSettings):
     dead_letter_share_max: Annotated[float, Field(gt=0, le=1)] = 0.5
     dead_letter_consecutive_max: Annotated[int, Field(ge=1)] = 1000
     gateway_mode: Literal["embedded", "kafka"] = "embedded"
-    api_keys_file: Path | None = None
     api_rate_max: Annotated[float, Field(gt=0, le=1_000_000)] = 1000
     request_idle_seconds: Annotated[float, Field(ge=0.1, le=600)] = 20
     tls_cert_file: FilePath | None = None
@@ -162,6 +175,7 @@ class Settings(BaseSettings):
     cors_origins: OriginList = ()
     web_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$")] = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, lt=PORTS)] = 8000
+    api_keys_file: Annotated[Path, AfterValidator(_no_folder)] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     day_cache_size: Annotated[int, Field(ge=1)] = 50_000
     future_skew_max: Duration = timedelta(hours=24)
