@@ -1,0 +1,1 @@
+"""The HTTP service: batches in by POST, totals out by GET."""
