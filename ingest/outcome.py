@@ -139,6 +139,14 @@ def outcome_of(
     )
 
 
+def reasons_of(outcome: Outcome) -> dict[str, int]:
+    """How many records were refused, by reason."""
+    found: Counter[str] = Counter()
+    for (_, reason), records in outcome.rejections.items():
+        found[reason.value] += records
+    return dict(found)
+
+
 def verdicts_by_message(messages: Sequence[Message], outcome: Outcome) -> list[Verdicts]:
     """What became of each message of a batch, in order."""
     refusals: dict[int, list[Refusal]] = {}

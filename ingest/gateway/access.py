@@ -2,14 +2,12 @@
 
 from typing import Annotated, Final, NamedTuple
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Request
 
-from ingest.core.schema import ID_PATTERN
 from ingest.gateway.keys import ApiKey, KeyRing, Scope
+from ingest.gateway.parameters import UserId
 from ingest.gateway.problems import Problem
 from ingest.gateway.rates import Rates
-
-UserId = Annotated[str, Path(pattern=ID_PATTERN, description="The user.")]
 
 
 class Caller(NamedTuple):
@@ -19,8 +17,9 @@ class Caller(NamedTuple):
     key: ApiKey | None
 
     @property
-    def is_confined(self) -> bool:
-        return self.key is not None and self.key.user_prefix is not None
+    def user_prefix(self) -> str | None:
+        """What the ids of their users begin with; None where all are."""
+        return None if self.key is None else self.key.user_prefix
 
     def covers(self, user_id: str) -> bool:
         """Whether this user is one of theirs."""
@@ -46,13 +45,13 @@ class Guard:
         if key is None:
             detail = "send a key: Authorization: Bearer ik_..."
             challenge = {"WWW-Authenticate": "Bearer"}
-            raise Problem(401, "Key needed", code="key-needed", detail=detail, headers=challenge)
+            raise Problem(401, "Key needed", code="KEY_NEEDED", detail=detail, headers=challenge)
         if wait := self._rates.take(key.id):
             headers = {"Retry-After": str(int(wait) + 1)}
-            raise Problem(429, "Too many requests", code="rate", headers=headers)
+            raise Problem(429, "Too many requests", code="TOO_MANY_REQUESTS", headers=headers)
         if not key.may(scope):
             detail = f"the key has not the scope {scope}"
-            raise Problem(403, "Not permitted", code="scope", detail=detail)
+            raise Problem(403, "Not permitted", code="NO_SUCH_SCOPE", detail=detail)
         return Caller(key.id, key)
 
 
@@ -65,7 +64,9 @@ def admitted(request: Request, scope: Scope) -> Caller:
 def require(caller: Caller, user_id: str) -> None:
     """Raise `Problem` where this user is none of theirs."""
     if not caller.covers(user_id):
-        raise Problem(403, "Not permitted", code="user", detail="the key is for other users")
+        raise Problem(
+            403, "Not permitted", code="USER_NOT_COVERED", detail="the key is for other users"
+        )
 
 
 async def pusher(request: Request) -> Caller:

@@ -1,98 +1,140 @@
-"""Answers to requests with an Idempotency-Key: the same request again gets the same answer.
+"""The answers as the document of the service describes them; nothing is validated against these.
 
-IETF draft-ietf-httpapi-idempotency-key-header. The key is the message's own (DESIGN section 3), in
-the scope of its user. Answers are kept in this process, the last ones of them: after that, or by
-another replica, a repeated message is answered as what it is, all duplicates. That another message
-has the key is found out in any case, by what the store remembers of it.
+What is sent is what `ingest.core.documents` writes; these are the same shapes as types.
 """
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Annotated, Literal, NotRequired
 
-import msgspec
-import orjson
-from starlette.datastructures import Headers
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
-from ingest.core.dedupe import KeyRef
-from ingest.gateway.problems import Problem
-
-ANSWERS_MAX: Final = 10_000
-Answer = dict[str, Any]
-
-
-class Answers:
-    """The answers given last, by key."""
-
-    def __init__(self, size_max: int = ANSWERS_MAX) -> None:
-        self._size_max = size_max
-        self._given: OrderedDict[KeyRef, tuple[str, asyncio.Task[Answer]]] = OrderedDict()
-
-    async def given(
-        self, ref: KeyRef, fingerprint: str, answer: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
-        """The answer to the message of this fingerprint, by `answer` if it was not asked before.
-
-        A repetition waits for the first. One that failed may be asked again. Raises `Problem` where
-        the key was used for another message.
-        """
-        known = self._given.get(ref)
-        if known is None:
-            task = asyncio.ensure_future(_finished(answer))
-            self._given[ref] = fingerprint, task
-            task.add_done_callback(lambda done: self._settle(ref, done))
-        else:
-            first, task = known
-            if first != fingerprint:
-                raise conflict()
-        return await asyncio.shield(task)
-
-    def _settle(self, ref: KeyRef, task: asyncio.Task[Answer]) -> None:
-        if task.cancelled() or task.exception() is not None:
-            del self._given[ref]
-        while len(self._given) > self._size_max:
-            self._given.popitem(last=False)
+_CLOSED = ConfigDict(extra="forbid")
+Id = Annotated[str, Field(examples=["ann"])]
+Device = Annotated[str, Field(examples=["watch"])]
+Date = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2025-11-13"])]
+Instant = Annotated[
+    str, Field(json_schema_extra={"format": "date-time"}, examples=["2025-11-13T07:30:00+00:00"])
+]
+Count = Annotated[int, Field(ge=0, examples=[60])]
+Steps = Annotated[int, Field(examples=[8_214])]
+Calories = Annotated[float, Field(description="kcal", examples=[412.5])]
+HeartRate = Annotated[float, Field(description="beats a minute", examples=[71.25])]
+Next = Annotated[str | None, Field(description="What to go on with; null at the end.")]
 
 
-def conflict() -> Problem:
-    """A key that was used for another message."""
-    detail = "the key was used for another message"
-    return Problem(422, "Idempotency conflict", code="idempotency-conflict", detail=detail)
+@with_config(_CLOSED)
+class DeviceTotal(TypedDict):
+    """One device's part of a total."""
+
+    steps: Steps
+    calories_out: Calories
+    basis: Literal["snapshots", "events"]
 
 
-def key_of(headers: Headers) -> str | None:
-    """The key in the header, a structured string or bare, if there is one."""
-    text = headers.get("idempotency-key")
-    if text is None:
-        return None
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    if not 0 < len(text) <= KEY_LENGTH_MAX or not text.isascii() or not text.isprintable():
-        detail = f"Idempotency-Key: 1 to {KEY_LENGTH_MAX} printable ASCII characters"
-        raise Problem(400, "Bad header", code="bad-header", detail=detail)
-    return text
+@with_config(_CLOSED)
+class Total(TypedDict):
+    """The total of a day, as the topic of daily totals has it."""
+
+    user_id: Id
+    date: Date
+    steps: Steps
+    calories_out: Calories
+    hr_avg: HeartRate | None
+    basis: Annotated[
+        Literal["snapshots", "events", "mixed"], Field(description="What it was summed from.")
+    ]
+    devices: Annotated[dict[str, DeviceTotal], Field(description="By device.")]
+    events_count: Count
+    snapshots_count: Count
+    resets: Count
+    revision: Annotated[int, Field(ge=1, description="Of two, the higher one is right.")]
+    updated_at: Instant
 
 
-def with_key(message: bytes, key: str) -> bytes:
-    """The message with the key as its own, nothing else of it changed."""
-    try:
-        fields = _FIELDS.decode(message)
-    except msgspec.DecodeError:
-        return message  # no object: it is refused for that
-    own = fields.get("idempotency_key")
-    if own is None and "idempotency_key" not in fields:
-        opening = b'{"idempotency_key":' + orjson.dumps(key) + (b"," if fields else b"")
-        return opening + message.lstrip()[1:]
-    if own is None or orjson.loads(bytes(own)) != key:
-        detail = "Idempotency-Key differs from the message's idempotency_key"
-        raise Problem(400, "Bad header", code="bad-header", detail=detail)
-    return message
+@with_config(_CLOSED)
+class Delta(TypedDict):
+    """What a snapshot adds to its day."""
+
+    user_id: Id
+    device_id: Device
+    date: Date
+    timestamp: Instant
+    kind: Literal["bootstrap", "increment", "duplicate", "reset", "adjustment", "glitch"]
+    steps_delta: Steps
+    calories_out_delta: Calories
+    steps_total: Count
+    calories_out_total: Calories
 
 
-async def _finished(answer: Callable[[], Awaitable[Answer]]) -> Answer:
-    return await answer()
+@with_config(_CLOSED)
+class Hour(TypedDict):
+    """What the events of one device in one UTC hour come to."""
+
+    hour: Annotated[Instant, Field(examples=["2025-11-13T07:00:00Z"])]
+    steps: Count
+    calories_out: Calories
+    hr_avg: HeartRate | None
+    events: Annotated[int, Field(ge=1, examples=[60])]
+    device_id: Device
 
 
-KEY_LENGTH_MAX: Final = 255
-_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+@with_config(_CLOSED)
+class Event(TypedDict):
+    """One accepted minute of one device."""
+
+    user_id: Id
+    device_id: Device
+    source: Annotated[str, Field(examples=["APPLE_HEALTH"])]
+    ts: Instant
+    date: Date
+    steps: Count | None
+    calories_out: Calories | None
+    hr_avg: HeartRate | None
+    version: Count
+
+
+@with_config(_CLOSED)
+class Users(TypedDict):
+    """Users who have totals, in the order of the store."""
+
+    users: list[Id]
+    next: Next
+
+
+@with_config(_CLOSED)
+class Days(TypedDict):
+    """A page of totals, by date. It may hold fewer than were asked for and still go on."""
+
+    user_id: Id
+    days: list[Total]
+    next: Next
+
+
+@with_config(_CLOSED)
+class OneDay(TypedDict):
+    """A day: its total, and what it is made of."""
+
+    total: Total
+    deltas: Annotated[list[Delta], Field(description="By device, then time.")]
+    hours: Annotated[list[Hour], Field(description="By hour, then device.")]
+
+
+@with_config(_CLOSED)
+class Events(TypedDict):
+    """A page of events, by time."""
+
+    events: list[Event]
+    next: Next
+
+
+@with_config(_CLOSED)
+class Erased(TypedDict):
+    """How many documents of a user there were."""
+
+    activity_events: Count
+    health_snapshots: Count
+    daily_totals: Count
+    idempotency_keys: Count
+    tombstones: NotRequired[
+        Annotated[int, Field(ge=0, description="Totals deleted from their topic.")]
+    ]

@@ -3,7 +3,8 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from ingest.gateway.rates import Rates
 from ingest.gateway.runs import through, towards
 from ingest.gateway.stream import Hub, HubTopics
 from ingest.metrics import Metrics
+from ingest.outcome import Outcome, reasons_of
 from ingest.ports import Store
 from ingest.retries import Patience
 from ingest.settings import Settings
@@ -104,7 +106,25 @@ def _judging(app: FastAPI, store: Store) -> Run:
     timed = metrics.timed_store(store)
     publisher = metrics.timed_publisher(HubTopics(hub))
     pipeline = pipeline_of(timed, publisher, app.state.settings)
-    return through(pipeline, metrics, hub.outcome)
+    return through(pipeline, metrics, partial(_tell, hub))
+
+
+def _tell(hub: Hub, outcome: Outcome) -> None:
+    """Tell who listens what a batch came to."""
+    if hub.is_heard:
+        hub.publish_outcome(
+            {
+                "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "messages": outcome.messages,
+                "records": outcome.records,
+                "accepted": outcome.accepted,
+                "duplicates": outcome.duplicates,
+                "corrected": outcome.corrected,
+                "stale": outcome.stale,
+                "rejected": outcome.rejected,
+                "reasons": reasons_of(outcome),
+            }
+        )
 
 
 async def _forwarding(app: FastAPI, stack: AsyncExitStack) -> Run:
@@ -124,7 +144,7 @@ async def _forwarding(app: FastAPI, stack: AsyncExitStack) -> Run:
 
 
 def _describe(app: FastAPI) -> None:
-    """Put the decoder's own types and the problem document into the OpenAPI document."""
+    """Put the decoder's own types into the OpenAPI document."""
     made = app.openapi
 
     def described() -> dict[str, Any]:
@@ -133,7 +153,6 @@ def _describe(app: FastAPI) -> None:
         message = TypeAdapter(Message).json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(message.pop("$defs"))
         schemas["Message"] = message
-        schemas["Problem"] = problems.SCHEMA
         return document
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way to extend it

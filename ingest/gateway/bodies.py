@@ -65,7 +65,7 @@ class Share:
 
 def busy() -> Problem:
     """Why a request is sent away for now."""
-    return Problem(503, "Busy", code="busy", detail="send it again later", headers=_LATER)
+    return Problem(503, "Busy", code="BUSY", detail="send it again later", headers=_LATER)
 
 
 def media_type_of(request: Request) -> str:
@@ -128,9 +128,9 @@ def _split(body: bytes) -> list[bytes]:
             return [body]
         messages = [bytes(raw) for raw in _ARRAY.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Problem(400, "Malformed body", code="malformed", detail="not JSON") from None
+        raise Problem(400, "Malformed body", code="MALFORMED_BODY", detail="not JSON") from None
     if not messages:
-        raise Problem(400, "Malformed body", code="malformed", detail="an array of no message")
+        raise Problem(400, "Malformed body", code="MALFORMED_BODY", detail="an array of no message")
     if len(messages) > MESSAGES_MAX:
         detail = f"an array may have {MESSAGES_MAX} messages; stream {NDJSON} instead"
         raise Problem(413, "Body too large", detail=detail)
@@ -157,7 +157,7 @@ async def _chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]
             try:
                 chunk = await anext(chunks, None)
             except ClientDisconnect:
-                raise Problem(400, "Body cut short", code="cut-short") from None
+                raise Problem(400, "Body cut short", code="CUT_SHORT") from None
         if chunk is None:
             return
         yield chunk
@@ -174,14 +174,16 @@ async def _unzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             try:
                 piece = inflating.decompress(left, PIECE_BYTES)
             except zlib.error:
-                raise Problem(400, "Malformed body", code="malformed", detail="not gzip") from None
+                raise Problem(
+                    400, "Malformed body", code="MALFORMED_BODY", detail="not gzip"
+                ) from None
             left = inflating.unconsumed_tail
             if inflating.eof:
                 left = inflating.unused_data
                 inflating, is_begun = zlib.decompressobj(wbits=31), False
             yield piece
     if is_begun:
-        raise Problem(400, "Body cut short", code="cut-short", detail="the gzip does not end")
+        raise Problem(400, "Body cut short", code="CUT_SHORT", detail="the gzip does not end")
 
 
 @asynccontextmanager
@@ -191,7 +193,7 @@ async def _hurried(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise Problem(408, "Too slow", code="too-slow") from None
+        raise Problem(408, "Too slow", code="TOO_SLOW") from None
 
 
 _LATER: Final = {"Retry-After": "1"}

@@ -16,14 +16,6 @@ from ingest.core.records import Kind
 from ingest.core.timestamps import Window
 from ingest.errors import BatchRetryable, Reason
 from ingest.gateway.access import Caller, Pusher, require
-from ingest.gateway.answers import (
-    KEY_LENGTH_MAX,
-    Answer,
-    Answers,
-    conflict,
-    key_of,
-    with_key,
-)
 from ingest.gateway.bodies import (
     MESSAGES_MAX,
     NDJSON,
@@ -32,6 +24,14 @@ from ingest.gateway.bodies import (
     groups_of,
     media_type_of,
     messages_of,
+)
+from ingest.gateway.idempotency import (
+    KEY_LENGTH_MAX,
+    Answer,
+    Answers,
+    conflict,
+    key_of,
+    with_key,
 )
 from ingest.gateway.intake import Busy, Failed, Intake
 from ingest.gateway.problems import Problem, away, documented
@@ -96,7 +96,7 @@ class Desk:
         except BatchRetryable as error:
             raise away(error) from None
         except Failed:
-            raise Problem(500, "Internal error", code="bug") from None
+            raise Problem(500, "Internal error", code="BUG") from None
         return self.shown(tally)
 
     async def answer_to_key(self, message: bytes, kind: Kind, key: str) -> Answer:
@@ -170,20 +170,20 @@ async def _streamed(
     except BatchRetryable as error:
         raise _with_done(away(error), tally) from None
     except Failed:
-        raise _with_done(Problem(500, "Internal error", code="bug"), tally) from None
+        raise _with_done(Problem(500, "Internal error", code="BUG"), tally) from None
     except Problem as problem:
         raise _with_done(problem, tally) from None
     return desk.shown(tally)
 
 
 def _with_done(problem: Problem, tally: Tally) -> Problem:
-    problem.document["done"] = {"messages": tally.messages, "records": tally.records}
+    problem.members["done"] = {"messages": tally.messages, "records": tally.records}
     return problem
 
 
 def _check_users(caller: Caller, messages: Sequence[bytes]) -> None:
     """A key for some users is for no message of another; what names nobody is refused later."""
-    if caller.is_confined:
+    if caller.user_prefix is not None:
         for message in messages:
             if (user_id := _user_of(message)) is not None:
                 require(caller, user_id)
@@ -201,7 +201,7 @@ def _user_of(message: bytes) -> str | None:
 
 def _one_only() -> Problem:
     detail = "Idempotency-Key is for one message; in others each has its own idempotency_key"
-    return Problem(400, "Bad header", code="bad-header", detail=detail)
+    return Problem(400, "Bad header", code="BAD_HEADER", detail=detail)
 
 
 def _response(desk: Desk, answer: Answer) -> Response:

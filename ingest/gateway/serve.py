@@ -122,12 +122,12 @@ def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        # Connections inherit it; asyncio only sets it where a socket names its protocol, and without
-        # it an answer waits 40 ms for the acknowledgement of its own head.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
     except OSError as error:
         raise SettingsInvalid(f"--host {host} --port {port}: {error.strerror}") from error
+    # Connections inherit it. asyncio sets it only where a socket names its protocol, and without
+    # it an answer waits 40 ms for the acknowledgement of its own head.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _is_loopback(host: str) -> bool:

@@ -139,7 +139,7 @@ async def test_the_same_key_of_another_message_is_refused(client: Client, is_res
     if is_restarted:
         client.app.state.desk.answers._given.clear()
     answer = await client.post(EVENTS, content=events(event(1, 93)), headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-conflict")
+    assert (answer.status_code, answer.json()["code"]) == (422, "IDEMPOTENCY_CONFLICT")
     other_user = events(event(1, 93), user="u2")
     assert (await client.post(EVENTS, content=other_user, headers=headers)).status_code == 200
 
