@@ -23,6 +23,7 @@ from ingest.gateway.bodies import Budget
 from ingest.gateway.headers import SecureHeaders
 from ingest.gateway.intake import ORIGINS, Intake, Run
 from ingest.gateway.keys import KeyRing
+from ingest.gateway.measured import Measured
 from ingest.gateway.push import Desk
 from ingest.gateway.rates import Rates
 from ingest.gateway.runs import through, towards
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     problems.install(app)
     app.add_middleware(SecureHeaders)
+    app.add_middleware(Measured, metrics=app.state.metrics)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -90,10 +92,14 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
         intake = Intake(run, settings.batch_size_max, PATIENCE)
         await stack.enter_async_context(intake.working())
         app.state.intake = intake
+        budget = Budget(BYTES_IN_FLIGHT_MAX)
+        metrics: Metrics = app.state.metrics
+        metrics.waiting.set_function(lambda: len(intake))
+        metrics.body_bytes.set_function(lambda: budget.bytes)
         app.state.desk = Desk(
             intake,
             store,
-            Budget(BYTES_IN_FLIGHT_MAX),
+            budget,
             idle_seconds=settings.request_idle_seconds,
             is_judging=is_judging,
         )
