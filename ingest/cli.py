@@ -22,6 +22,8 @@ from ingest.cli_arguments import (
 )
 from ingest.cli_db import db
 from ingest.cli_kafka import letters, push_files, topics
+from ingest.cli_keys import keys
+from ingest.cli_serve import serve
 from ingest.cli_worker import health, worker
 from ingest.core.capacity import DEVICES_MAX
 from ingest.core.documents import Document, delta_document, event_document, total_message
@@ -64,11 +66,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("worker")(worker)
+app.command("serve")(serve)
 app.command("health")(health)
 app.command("push")(push_files)
 app.add_typer(topics, name="topics")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(db, name="db")
+app.add_typer(keys, name="keys")
 
 
 class StoreName(StrEnum):

@@ -32,6 +32,9 @@ SECONDS: Final = (
 MESSAGES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+
+
 class Metrics:
     """The metrics of one worker on these input topics, in a registry of their own."""
 
@@ -91,6 +94,18 @@ class Metrics:
         self.cached_days = Gauge("ingest_cached_days", "Days kept at hand.", registry=registry)
         self.partitions = Gauge("ingest_partitions", "Partitions assigned.", registry=registry)
         self.rebalances = Counter("ingest_rebalances", "Assignments received.", registry=registry)
+        self._requests = Counter(
+            "ingest_http_requests", "Requests.", ["route", "method", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "ingest_http_seconds",
+            "From a request's head to the end of its answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.waiting = Gauge("ingest_http_waiting", "Pushed messages waiting.", registry=registry)
+        self.body_bytes = Gauge("ingest_http_body_bytes", "Bodies in hand.", registry=registry)
         self.ready = Gauge(
             "ingest_ready", "Whether it was ready when last seen.", registry=registry
         )
@@ -130,6 +145,24 @@ class Metrics:
         self._batch_messages.observe(outcome.messages)
         self._batch_seconds.observe(seconds)
 
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One more request is answered; the route is a template, one of a few."""
+        self._requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def messages_done(self) -> int:
+        """How many messages are done."""
+        return _sums(self._messages, "")[""]
+
+    def records_by_verdict(self) -> dict[str, int]:
+        """How many records, over all topics."""
+        return _sums(self._records, "verdict")
+
+    def rejections_by_reason(self) -> dict[str, int]:
+        """How many refused records, over all topics, of the reasons that there were."""
+        found = _sums(self._rejections, "reason")
+        return {reason: count for reason, count in found.items() if count}
+
     def timed_store(self, store: Store) -> Store:
         """The same store, each call of it measured."""
         return Store(*(cast("Any", _Timed(port, self._store_seconds)) for port in store))
@@ -137,6 +170,17 @@ class Metrics:
     def timed_publisher(self, publisher: Port) -> Port:
         """The same publisher, each call of it measured."""
         return cast("Port", _Timed(publisher, self._publish_seconds))
+
+
+def _sums(counter: Counter, label: str) -> dict[str, int]:
+    """A counter's values by one of its labels."""
+    sums: dict[str, int] = {}
+    for family in counter.collect():
+        for sample in family.samples:
+            if sample.name.endswith("_total"):
+                name = sample.labels.get(label, "")
+                sums[name] = sums.get(name, 0) + int(sample.value)
+    return sums
 
 
 class _Timed:

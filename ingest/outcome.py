@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 
 from ingest.core.dedupe import Judgement, Keyed, Verdict
 from ingest.core.records import Day, Event, Kind, Snapshot
-from ingest.core.refusals import Decoded, refusals_of_rows
+from ingest.core.refusals import Decoded, Refusal, refusals_of_rows
 from ingest.core.totals import DailyTotal
 from ingest.errors import Reason, WorkerStopped
 from ingest.ports import DeadLetter, Message
 
+_NONE: Final[Mapping[Verdict, int]] = {}
 _CONFLICTS: Final = frozenset({Reason.CONFLICT_DIFFERENT_DATA, Reason.IDEMPOTENCY_CONFLICT})
 
 
@@ -43,6 +44,7 @@ class Outcome(NamedTuple):
     users: Set[str]
     misplaced: int
     counts: Mapping[tuple[Kind, Verdict], int]
+    judged: "Judged"
 
     @property
     def rejections(self) -> Mapping[tuple[str, Reason], int]:
@@ -51,6 +53,29 @@ class Outcome(NamedTuple):
         for refusal, message in self.dead_letters:
             found[message.origin, refusal.reason] += refusal.records
         return found
+
+
+class Judged(NamedTuple):
+    """What a batch's records were compared with, of those that were known: for who asks by message.
+
+    `decoded` are the messages without what was refused; places count through the rows of a kind.
+    """
+
+    decoded: Sequence[Decoded]
+    events: Sequence[Judgement[Event]]
+    snapshots: Sequence[Judgement[Snapshot]]
+
+
+class Verdicts(NamedTuple):
+    """What became of one message; the five counts add up to `records`."""
+
+    records: int
+    accepted: int
+    duplicates: int
+    corrected: int
+    stale: int
+    rejected: int
+    refusals: Sequence[Refusal]
 
 
 class Settled(NamedTuple):
@@ -72,6 +97,7 @@ def outcome_of(
     verdicts: Mapping[Kind, tuple[int, Iterable[Verdict]]],
     dead_letters: Sequence[DeadLetter],
     settled: Settled,
+    judged: Judged,
 ) -> Outcome:
     """The counts of a batch; raises `WorkerStopped` where a record has no verdict, or two.
 
@@ -109,7 +135,62 @@ def outcome_of(
         users={message.user_id for message in keyed.decoded if message.user_id},
         misplaced=_misplaced(messages, keyed.decoded),
         counts=counts,
+        judged=judged,
     )
+
+
+def reasons_of(outcome: Outcome) -> dict[str, int]:
+    """How many records were refused, by reason."""
+    found: Counter[str] = Counter()
+    for (_, reason), records in outcome.rejections.items():
+        found[reason.value] += records
+    return dict(found)
+
+
+def verdicts_by_message(messages: Sequence[Message], outcome: Outcome) -> list[Verdicts]:
+    """What became of each message of a batch, in order."""
+    refusals: dict[int, list[Refusal]] = {}
+    for refusal, message in outcome.dead_letters:
+        refusals.setdefault(id(message), []).append(refusal)
+    known = _known_by_message(outcome.judged)
+    return [
+        _verdicts(parts, known.get(place, _NONE), refusals.get(id(message), ()))
+        for place, (message, parts) in enumerate(zip(messages, outcome.judged.decoded, strict=True))
+    ]
+
+
+def _known_by_message(judged: Judged) -> dict[int, Counter[Verdict]]:
+    """The verdicts on the rows that were known, by the place of their message."""
+    found: dict[int, Counter[Verdict]] = {}
+    for kind, judgements in ((Kind.ACTIVITY, judged.events), (Kind.HEALTH, judged.snapshots)):
+        starts = _starts(judged.decoded, kind)
+        for place, _, _, verdict in judgements:
+            found.setdefault(bisect_right(starts, place) - 1, Counter())[verdict] += 1
+    return found
+
+
+def _verdicts(
+    message: Decoded, known: Mapping[Verdict, int], refusals: Sequence[Refusal]
+) -> Verdicts:
+    """Rows that were not known are accepted; records that are in no row repeat a known key."""
+    rejected = sum([refusal.records for refusal in refusals])
+    conflicts = known.get(Verdict.REJECTED, 0)
+    repeated = message.records - len(message.rows) - (rejected - conflicts)
+    return Verdicts(
+        message.records,
+        len(message.rows) - sum(known.values()),
+        known.get(Verdict.DUPLICATE, 0) + repeated,
+        known.get(Verdict.CORRECTED, 0),
+        known.get(Verdict.STALE, 0),
+        rejected,
+        refusals,
+    )
+
+
+def _starts(decoded: Sequence[Decoded], kind: Kind) -> list[int]:
+    """The place of each message's first row among the rows of a kind."""
+    rows = [len(parts.rows) if parts.kind is kind else 0 for parts in decoded]
+    return [*accumulate(rows, initial=0)]
 
 
 def _counts(
@@ -177,8 +258,7 @@ def _conflicts(
     messages: Sequence[Message], decoded: Sequence[Decoded], kind: Kind, places: Sequence[int]
 ) -> Iterator[DeadLetter]:
     """The dead letters of rows whose places, in order, count through all messages of a kind."""
-    rows = [len(parts.rows) if parts.kind is kind else 0 for parts in decoded]
-    starts = [*accumulate(rows, initial=0)]
+    starts = _starts(decoded, kind)
     for index, own in groupby(places, lambda place: bisect_right(starts, place) - 1):
         own_rows = [place - starts[index] for place in own]
         message = messages[index]

@@ -38,7 +38,7 @@ from ingest.core.totals import (
 )
 from ingest.day_cache import DayCache
 from ingest.errors import BatchRetryable
-from ingest.outcome import Outcome, Settled, dead_letters_of, outcome_of
+from ingest.outcome import Judged, Outcome, Settled, dead_letters_of, outcome_of
 from ingest.ports import Message, Publisher, Store
 
 RACES_MAX: Final = 10
@@ -105,7 +105,8 @@ class Pipeline:
             Kind.ACTIVITY: (len(new_events), verdicts_of(judged_events)),
             Kind.HEALTH: (len(new_snapshots), verdicts_of(judged_snapshots)),
         }
-        outcome = outcome_of(messages, keyed, verdicts, dead_letters, settled)
+        judged = Judged(keyed.decoded, judged_events, judged_snapshots)
+        outcome = outcome_of(messages, keyed, verdicts, dead_letters, settled, judged)
         await permit(outcome)
         if settled.totals:
             await self._publisher.publish_totals(settled.totals)

@@ -37,10 +37,14 @@ class DeadLetter(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """What to scan: of one user or, where it is None, of all; only ids that sort behind `after`."""
+    """What to scan: of one user or, where it is None, of all; only ids that sort behind `after`.
+
+    Of these the first `limit`, at least 1, and no more is read for them; where it is None, all.
+    """
 
     user_id: str | None = None
     after: str = ""
+    limit: int | None = None
 
 
 class RecordLog(Protocol):

@@ -9,10 +9,19 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import SettingsInvalid
@@ -23,6 +32,7 @@ _SOURCE: Final = re.compile(r"[A-Z0-9_]{1,64}")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET: Final = frozenset({"mongodb_uri", "kafka_sasl_password"})
 _BROKER: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 PORTS: Final = 65_536
 RETENTION_MIN: Final = timedelta(days=14)
 
@@ -87,6 +97,16 @@ def _brokers(text: Any) -> tuple[str, ...]:
     return brokers
 
 
+def _origins(text: Any) -> tuple[str, ...]:
+    if isinstance(text, tuple):  # the default
+        return text
+    origins = tuple(part.strip() for part in str(text).split(",") if part.strip())
+    for origin in origins:
+        if _ORIGIN.fullmatch(origin) is None:
+            raise ValueError(f"{origin!r} is not an origin as https://app.example.org")
+    return origins
+
+
 def _retention(text: Any) -> timedelta:
     kept = _duration(text)
     if kept < RETENTION_MIN:
@@ -94,9 +114,16 @@ def _retention(text: Any) -> timedelta:
     return kept
 
 
+def _no_folder(path: Path) -> Path:
+    if os.path.isdir(path):  # Path.is_dir raises where a folder may not be entered
+        raise ValueError("is a folder")
+    return path
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SourceList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sources)]
 BrokerList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_brokers)]
+OriginList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
 Seconds = timedelta(seconds=1)
 
@@ -140,8 +167,15 @@ class Settings(BaseSettings):
     shutdown_seconds: Annotated[float, Field(ge=1, le=3600)] = 25
     dead_letter_share_max: Annotated[float, Field(gt=0, le=1)] = 0.5
     dead_letter_consecutive_max: Annotated[int, Field(ge=1)] = 1000
+    gateway_mode: Literal["embedded", "kafka"] = "embedded"
+    api_rate_max: Annotated[float, Field(gt=0, le=1_000_000)] = 1000
+    request_idle_seconds: Annotated[float, Field(ge=0.1, le=600)] = 20
+    tls_cert_file: FilePath | None = None
+    tls_key_file: FilePath | None = None
+    cors_origins: OriginList = ()
     web_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$")] = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, lt=PORTS)] = 8000
+    api_keys_file: Annotated[Path, AfterValidator(_no_folder)] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     day_cache_size: Annotated[int, Field(ge=1)] = 50_000
     future_skew_max: Duration = timedelta(hours=24)
@@ -161,6 +195,12 @@ class Settings(BaseSettings):
         if len({getattr(self, name) for name in _TOPICS}) < len(_TOPICS):
             names = ", ".join(name.upper() for name in _TOPICS)
             raise ValueError(f"{names} must be different topics")
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> "Settings":
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE belong together")
         return self
 
     @model_validator(mode="after")

@@ -67,6 +67,13 @@ DEAD_LETTERS: Final[Columns] = {
     "records": "right",
     "bytes": "right",
 }
+KEYS: Final[Columns] = {
+    "id": "left",
+    "name": "left",
+    "scopes": "left",
+    "user_prefix": "left",
+    "created_at": "left",
+}
 
 
 @contextmanager

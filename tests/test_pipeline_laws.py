@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ingest.core.totals import is_same
 from ingest.errors import BatchRetryable
+from ingest.outcome import verdicts_by_message
 from ingest.stores.memory import memory_store
 from tests.batch_strategies import sent_batches, sliced, thorough, values_of, written
 from tests.batches import (
@@ -61,9 +62,14 @@ async def test_every_record_gets_the_one_verdict_that_the_plain_model_gives_it(
     pipeline = pipeline_on(store, publisher, day_cache_size=day_cache_size)
     for messages in batches:
         before = len(await log_of(store))
-        outcome = await pipeline.run(batch(*values_of(messages)))
+        sent = batch(*values_of(messages))
+        outcome = await pipeline.run(sent)
         verdicts = model.take(messages)
         expected = Counter(verdict for own in verdicts for verdict in own)
+        for told, own in zip(verdicts_by_message(sent, outcome), verdicts, strict=True):
+            assert told.records == len(own)
+            assert +Counter({name: getattr(told, name) for name in VERDICTS}) == Counter(own)
+            assert sum(refusal.records for refusal in told.refusals) == told.rejected
         assert adds_up(outcome)
         assert +Counter({name: getattr(outcome, name) for name in VERDICTS}) == expected
         assert len(await log_of(store)) - before == outcome.accepted

@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -46,6 +47,7 @@ DEFAULTS = {
     "DEAD_LETTER_CONSECUTIVE_MAX": 1000,
     "WEB_HOST": "127.0.0.1",
     "WEB_PORT": 8000,
+    "API_KEYS_FILE": None,
     "LOG_LEVEL": "info",
     "DAY_CACHE_SIZE": 50_000,
     "FUTURE_SKEW_MAX": DAY,
@@ -96,6 +98,7 @@ BAD = {
     "DEAD_LETTER_CONSECUTIVE_MAX": ["0", "-1", "1.5"],
     "WEB_HOST": ["a b", "http://a", "a/b"],
     "WEB_PORT": ["-1", "65536", "http"],
+    "API_KEYS_FILE": ["/", "."],
     "LOG_LEVEL": ["loud", "INFO"],
     "DAY_CACHE_SIZE": ["0", "-1", "1.5", "many", "none"],
     "FUTURE_SKEW_MAX": ["-1h", "1w", "1.5h", "h", "24 hours", "1h30m", "P1D", "inf", "999999999d"],
@@ -284,6 +287,11 @@ def test_a_login_has_a_user_and_a_password(
 def test_brokers_are_addresses_between_commas(environment: pytest.MonkeyPatch) -> None:
     found = setting(environment, "KAFKA_BROKERS", " a.example:9092, b-2:9093 ,[::1]:9094,")
     assert found == ("a.example:9092", "b-2:9093", "[::1]:9094")
+
+
+@pytest.mark.parametrize("name", ["nowhere/keys.json", "/root/keys.json", "k" * 5000])
+def test_a_file_of_keys_need_not_be_there_yet(environment: pytest.MonkeyPatch, name: str) -> None:
+    assert setting(environment, "API_KEYS_FILE", name) == Path(name)
 
 
 def test_the_password_of_kafka_is_never_shown(environment: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,16 @@ class MemoryQueue:
                 waiting = waiting[room:]
                 self._changed.notify_all()
 
+    async def offer(self, messages: Sequence[Message]) -> bool:
+        """Add all of the messages if there is room for them now, else none."""
+        async with self._changed:
+            return self._added_whole(messages)
+
+    async def put_whole(self, messages: Sequence[Message]) -> None:
+        """Add all of the messages at once, waiting for room; cancelled, it has added none."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._added_whole(messages))
+
     async def close(self) -> None:
         """No more messages will come."""
         async with self._changed:
@@ -74,6 +84,19 @@ class MemoryQueue:
             done = [self._messages.popleft() for _ in range(count)]
             self._bytes -= sum([len(message.value) for message in done])
             self._changed.notify_all()
+
+    def _added_whole(self, messages: Sequence[Message]) -> bool:
+        if not self._has_room_for(messages[0]):
+            return False
+        room, size = self._room_for(messages)
+        if room < len(messages) and self._messages:
+            return False
+        if room < len(messages):
+            size = sum([len(message.value) for message in messages])
+        self._messages.extend(messages)
+        self._bytes += size
+        self._changed.notify_all()
+        return True
 
     def _has_room_for(self, message: Message) -> bool:
         if not self._messages:

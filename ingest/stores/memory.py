@@ -3,16 +3,21 @@
 Everything happens between two awaits, so a method is atomic; nothing that was handed in is changed.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+import sys
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter, itemgetter
+from typing import TypeVar
 
 from ingest.core.dedupe import KeyRef, RememberedKey
 from ingest.core.records import Day, Event, Kind, Snapshot, day_id, event_id, snapshot_id
 from ingest.core.timestamps import MINUTES_PER_HOUR
 from ingest.core.totals import DailyTotal
 from ingest.ports import Scope, Store
+
+Row = TypeVar("Row")
 
 
 def memory_store(idempotency_ttl: timedelta) -> Store:
@@ -119,22 +124,12 @@ class MemoryLog:
         return sorted(found, key=attrgetter("date", "timestamp_ms", "device_id"))
 
     async def scan_events(self, scope: Scope) -> AsyncIterator[Sequence[Event]]:
-        for user_id in _users_in(scope, self._events):
-            hours = [
-                (hour, stored)
-                for by_hour in self._events[user_id].values()
-                for hour, stored in by_hour.items()
-            ]
-            for _, by_device in groupby(sorted(hours, key=itemgetter(0)), key=itemgetter(0)):
-                rows = [event for _, stored in by_device for event in stored.values()]
-                rows.sort(key=attrgetter("minute", "device_id"))
-                yield [row for row in rows if event_id(row) > scope.after]
+        for page in _first(scope.limit, self._pages_of_events(scope)):
+            yield page
 
     async def scan_snapshots(self, scope: Scope) -> AsyncIterator[Sequence[Snapshot]]:
-        for user_id in _users_in(scope, self._snapshots):
-            for _, stored in sorted(self._snapshots[user_id].items()):
-                rows = sorted(stored.values(), key=attrgetter("timestamp_ms", "device_id"))
-                yield [row for row in rows if snapshot_id(row) > scope.after]
+        for page in _first(scope.limit, self._pages_of_snapshots(scope)):
+            yield page
 
     async def count(self) -> int:
         events = sum(map(_events_in, self._events.values()))
@@ -145,6 +140,25 @@ class MemoryLog:
             Kind.ACTIVITY: _events_in(self._events.pop(user_id, {})),
             Kind.HEALTH: _snapshots_in(self._snapshots.pop(user_id, {})),
         }
+
+    def _pages_of_events(self, scope: Scope) -> Iterator[list[Event]]:
+        for user_id in _users_in(scope, self._events):
+            hours = [
+                (hour, stored)
+                for by_hour in self._events.get(user_id, {}).values()
+                for hour, stored in by_hour.items()
+                if f"{user_id}|{(hour + 1) * MINUTES_PER_HOUR - 1:08d}}}" > scope.after
+            ]
+            for _, by_device in groupby(sorted(hours, key=itemgetter(0)), key=itemgetter(0)):
+                rows = [event for _, stored in by_device for event in stored.values()]
+                rows.sort(key=attrgetter("minute", "device_id"))
+                yield [row for row in rows if event_id(row) > scope.after]
+
+    def _pages_of_snapshots(self, scope: Scope) -> Iterator[list[Snapshot]]:
+        for user_id in _users_in(scope, self._snapshots):
+            for _, stored in sorted(self._snapshots.get(user_id, {}).items()):
+                rows = sorted(stored.values(), key=attrgetter("timestamp_ms", "device_id"))
+                yield [row for row in rows if snapshot_id(row) > scope.after]
 
     def _hour(self, user_id: str, device_id: str, hour: int) -> dict[int, Event]:
         by_device = self._events.get(user_id)
@@ -167,6 +181,7 @@ class MemoryTotals:
 
     def __init__(self) -> None:
         self._totals: dict[str, dict[str, DailyTotal]] = {}
+        self._order: list[str] = []  # of the users, until one comes or goes
 
     async def load(self, days: Collection[Day]) -> Mapping[Day, DailyTotal]:
         found = ((day, self._totals.get(day.user_id, {}).get(day.date)) for day in days)
@@ -199,15 +214,22 @@ class MemoryTotals:
         return known
 
     async def scan(self, scope: Scope) -> AsyncIterator[Sequence[DailyTotal]]:
-        for user_id in _users_in(scope, self._totals):
-            totals = [total for _, total in sorted(self._totals[user_id].items())]
-            yield [total for total in totals if day_id(total.day) > scope.after]
+        for page in _first(scope.limit, self._pages(scope)):
+            yield page
 
     async def count(self) -> int:
         return sum(map(len, self._totals.values()))
 
     async def erase(self, user_id: str) -> int:
+        self._order = []
         return len(self._totals.pop(user_id, {}))
+
+    def _pages(self, scope: Scope) -> Iterator[list[DailyTotal]]:
+        if len(self._order) != len(self._totals):
+            self._order = _in_order(self._totals)
+        for user_id in _users_in(scope, self._totals, self._order):
+            totals = [total for _, total in sorted(self._totals.get(user_id, {}).items())]
+            yield [total for total in totals if day_id(total.day) > scope.after]
 
 
 class MemoryKeys:
@@ -241,7 +263,7 @@ class MemoryKeys:
         ordered = sorted((f"{ref.user_id}|{ref.key}", ref) for ref in own)
         yield [
             RememberedKey(ref, *self._keys[ref]) for key_id, ref in ordered if key_id > scope.after
-        ]
+        ][: scope.limit]
 
     async def count(self) -> int:
         return len(self._keys)
@@ -261,11 +283,29 @@ class MemoryKeys:
             del self._keys[oldest]
 
 
-def _users_in(scope: Scope, users: Iterable[str]) -> list[str]:
-    """The users of a scope in the order of the ids of what is theirs."""
-    return sorted(
-        (user_id for user_id in users if scope.user_id in (None, user_id)), key="{}|".format
-    )
+def _in_order(users: Iterable[str]) -> list[str]:
+    """The users in the order of the ids of what is theirs."""
+    return sorted(users, key="{}|".format)
+
+
+def _users_in(
+    scope: Scope, users: Collection[str], in_order: Sequence[str] | None = None
+) -> Sequence[str]:
+    """The users of a scope, in order; those before its place are left out."""
+    if scope.user_id is not None:
+        return [scope.user_id] if scope.user_id in users else []
+    in_order = _in_order(users) if in_order is None else in_order
+    return in_order[bisect_right(in_order, scope.after, key="{}|~".format) :]
+
+
+def _first(limit: int | None, pages: Iterable[Sequence[Row]]) -> Iterator[Sequence[Row]]:
+    """The pages up to this many rows."""
+    left = sys.maxsize if limit is None else limit
+    for page in pages:
+        yield page[:left]
+        left -= len(page)
+        if left <= 0:
+            return
 
 
 def _events_in(by_device: Mapping[str, Mapping[int, Mapping[int, Event]]]) -> int:

@@ -45,6 +45,7 @@ BAD_SETTINGS = [
     ("DEAD_LETTER_CONSECUTIVE_MAX", "0"),
     ("WEB_HOST", "a b"),
     ("WEB_PORT", "65536"),
+    ("API_KEYS_FILE", "/"),
     ("LOG_LEVEL", "loud"),
     ("DAY_CACHE_SIZE", "0"),
     ("FUTURE_SKEW_MAX", "-1h"),

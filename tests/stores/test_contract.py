@@ -30,13 +30,13 @@ class Events:
 
     def __init__(self, store):
         self.append, self.correct = store.log.append_events, store.log.correct_events
-        self._log = store.log
+        self.scan, self._log = store.log.scan_events, store.log
 
     async def stored(self, user_id="u1"):
         return [*await self._log.events_between(user_id, 0, 99_999_999)]
 
     async def scanned(self, scope=Scope()):  # noqa: B008 - a value that cannot change
-        return [row async for page in self._log.scan_events(scope) for row in page]
+        return [row async for page in self.scan(scope) for row in page]
 
 
 class Snapshots:
@@ -47,13 +47,13 @@ class Snapshots:
 
     def __init__(self, store):
         self.append, self.correct = store.log.append_snapshots, store.log.correct_snapshots
-        self._log = store.log
+        self.scan, self._log = store.log.scan_snapshots, store.log
 
     async def stored(self, user_id="u1"):
         return [*await self._log.snapshots_between(user_id, "0000-00-00", "9999-99-99")]
 
     async def scanned(self, scope=Scope()):  # noqa: B008 - as above
-        return [row async for page in self._log.scan_snapshots(scope) for row in page]
+        return [row async for page in self.scan(scope) for row in page]
 
 
 @pytest.fixture(params=[Events, Snapshots], ids=["events", "snapshots"])
@@ -318,6 +318,32 @@ async def test_a_scan_goes_on_behind_any_id(log, user_id):
     own = [row for row in rows if user_id in (None, row.user_id)]
     for place, row in enumerate(own):
         assert await log.scanned(Scope(user_id, after=log.id_of(row))) == own[place + 1 :]
+
+
+@pytest.mark.parametrize("user_id", [None, "u10"])
+async def test_a_scan_stops_at_its_limit(log, user_id):
+    rows = [log.row(n, user_id=user) for user in ("u1-", "u10", "u1") for n in (0, 1, 61)]
+    await log.append(rows)
+    own = [row for row in rows if user_id in (None, row.user_id)]
+    for limit in (1, 2, 3, 4, 9, 100):
+        assert await log.scanned(Scope(user_id, limit=limit)) == own[:limit]
+        behind = Scope(user_id, after=log.id_of(own[0]), limit=limit)
+        assert await log.scanned(behind) == own[1 : limit + 1]
+
+
+async def test_a_limit_may_be_more_than_a_page(log):
+    rows = [log.row(n) for n in range(5_003)]
+    await log.append(rows)
+    assert await log.scanned(Scope("u1", limit=5_001)) == rows[:5_001]
+    assert await log.scanned(Scope("u1", limit=5_000)) == rows[:5_000]
+
+
+async def test_a_user_may_be_erased_while_all_are_scanned(log, store):
+    await log.append([log.row(n, user_id=user) for user in ("u1", "u2") for n in (0, 61)])
+    scan = log.scan(Scope())
+    assert [row.user_id for row in await anext(scan)][:1] == ["u1"]
+    await store.log.erase("u2")
+    assert {row.user_id async for page in scan for row in page} <= {"u1", "u2"}
 
 
 async def test_a_scan_crosses_its_pages_without_losing_or_repeating_a_record(log):

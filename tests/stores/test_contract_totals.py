@@ -227,6 +227,8 @@ async def test_totals_are_scanned_in_the_order_of_their_ids_counted_and_erased(s
     assert await scanned(store.totals, Scope()) == totals
     assert await scanned(store.totals, Scope("u10")) == totals[2:4]
     assert await scanned(store.totals, Scope(after="u10|2025-01-01")) == totals[3:]
+    assert await scanned(store.totals, Scope(after="u10|2025-01-01", limit=2)) == totals[3:5]
+    assert await scanned(store.totals, Scope("u10", limit=1)) == totals[2:3]
     assert [await store.totals.erase("u1") for _ in range(2)] == [2, 0]
     assert await scanned(store.totals, Scope()) == totals[:4]
 
@@ -329,5 +331,6 @@ async def test_keys_are_scanned_in_the_order_of_their_ids_counted_and_erased(sto
     assert await scanned(store.keys, Scope()) == keys
     assert await scanned(store.keys, Scope("u1-")) == keys[:3]
     assert await scanned(store.keys, Scope(after="u1-|k")) == keys[2:]
+    assert await scanned(store.keys, Scope(after="u1-|k", limit=2)) == keys[2:4]
     assert [await store.keys.erase("u1-") for _ in range(2)] == [3, 0]
     assert await scanned(store.keys, Scope()) == keys[3:]

@@ -169,7 +169,7 @@ class RowCollection(Generic[Row]):
     async def _pages(
         self, scope: Scope, projection: Mapping[str, Any] | None
     ) -> AsyncIterator[list[Document]]:
-        after, failures = scope.after, 0
+        after, left, failures = scope.after, scope.limit or 0, 0  # the server takes 0 for all
         while True:
             try:
                 with translated_errors():
@@ -178,10 +178,14 @@ class RowCollection(Generic[Row]):
                         projection,
                         sort=_BY_ID,
                         batch_size=PAGE_DOCUMENTS,
+                        limit=left,
                     )
                     while page := await cursor.to_list(PAGE_DOCUMENTS):
                         yield page
                         after, failures = page[-1]["_id"], 0
+                        if left == len(page):
+                            return
+                        left -= min(left, len(page))
                     return
             except StoreUnavailable:
                 failures += 1

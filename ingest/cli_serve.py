@@ -1,0 +1,19 @@
+"""The command that serves HTTP."""
+
+from typing import Annotated
+
+import typer
+
+from ingest.settings import PORTS, load_settings
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen; others reach it by keys only.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=PORTS - 1, help="0 takes any.")] = 8080,
+) -> None:
+    """Take messages and show totals by HTTP, until it is stopped; the settings say how."""
+    from ingest.gateway.serve import serve as run  # noqa: PLC0415 - FastAPI takes a second
+
+    run(load_settings(), host, port)

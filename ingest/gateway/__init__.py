@@ -1,0 +1,1 @@
+"""The HTTP service: messages in, totals out, and a page to look at (`ingest serve`)."""
