@@ -1,7 +1,7 @@
 """The app: routes, who may call them, and what is open for as long as it runs."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from ingest.gateway.headers import SecureHeaders
 from ingest.gateway.intake import ORIGINS, Intake, Run
 from ingest.gateway.keys import KeyRing
 from ingest.gateway.measured import Measured
+from ingest.gateway.onlooking import Lag, feeding
 from ingest.gateway.push import Desk
 from ingest.gateway.rates import Rates
 from ingest.gateway.runs import through, towards
@@ -92,6 +93,8 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
         intake = Intake(run, settings.batch_size_max, PATIENCE)
         await stack.enter_async_context(intake.working())
         app.state.intake = intake
+        if is_judging:
+            app.state.lag = _lag_of(intake)
         budget = Budget(BYTES_IN_FLIGHT_MAX)
         metrics: Metrics = app.state.metrics
         metrics.waiting.set_function(lambda: len(intake))
@@ -104,6 +107,13 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
             is_judging=is_judging,
         )
         yield
+
+
+def _lag_of(intake: Intake) -> Callable[[], Awaitable[int]]:
+    async def lag() -> int:
+        return len(intake)
+
+    return lag
 
 
 def _judging(app: FastAPI, store: Store) -> Run:
@@ -135,17 +145,22 @@ def _tell(hub: Hub, outcome: Outcome) -> None:
 
 async def _forwarding(app: FastAPI, stack: AsyncExitStack) -> Run:
     from ingest.queues.kafka import (  # noqa: PLC0415 - the client takes time others need not pay
+        KafkaTopics,
         Producer,
         administration,
+        lag_of,
         require,
     )
 
     settings: Settings = app.state.settings
     connection, names = connection_of(settings), topics_of(settings)
     async with administration(connection) as client:
-        await require(client, [*names.kinds])
+        await require(client, [*names.kinds, names.daily_totals])
     producer = Producer(connection, SEND_SECONDS)
     stack.push_async_callback(producer.close)
+    app.state.topics = KafkaTopics(producer, names)  # for tombstones
+    app.state.lag = Lag(partial(lag_of, connection, settings.kafka_group, [*names.kinds]))
+    await stack.enter_async_context(feeding(app.state.hub, connection, names.daily_totals))
     return towards(producer, {kind: name for name, kind in names.kinds.items()}, settings)
 
 
