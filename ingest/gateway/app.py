@@ -1,7 +1,7 @@
 """The app: routes, who may call them, and what is open for as long as it runs."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +32,7 @@ from ingest.gateway.stream import Hub, HubTopics
 from ingest.metrics import Metrics
 from ingest.outcome import Outcome, reasons_of
 from ingest.ports import Store
+from ingest.replay import replay
 from ingest.retries import Patience
 from ingest.settings import Settings
 
@@ -41,10 +42,10 @@ PATIENCE: Final = Patience(timedelta(seconds=1), timedelta(seconds=5))
 SEND_SECONDS: Final = 10.0
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, replayed: Sequence[str] = ()) -> FastAPI:
     """The service of these settings; it reaches for nothing until it is started.
 
-    Raises `SettingsInvalid` where the file of keys cannot be read.
+    Files of messages in `replayed` are run into the store before it is. Raises `SettingsInvalid` where the file of keys cannot be read.
     """
     app = FastAPI(
         title="ingest",
@@ -56,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.settings = settings
+    app.state.replayed = replayed
     app.state.began_at = time.monotonic()
     app.state.metrics = Metrics(ORIGINS.values())
     app.state.hub = Hub()
@@ -85,6 +87,14 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         store = app.state.store = await stack.enter_async_context(store_to_write(settings))
+        if app.state.replayed:
+            await replay(
+                app.state.replayed,
+                store,
+                settings,
+                write_dead_letter=lambda _: None,
+                on_read=lambda _: None,
+            )
         is_judging = settings.gateway_mode == "embedded"
         if is_judging:
             run = _judging(app, store)
