@@ -90,7 +90,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
     """Names the first parameter and the rule; pydantic's messages do not quote what they got."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     broken = error.errors()[0]
-    where = ".".join(str(part) for part in broken["loc"][1:]) or str(broken["loc"][0])
+    where = broken["loc"][:2][-1]  # behind it stand pydantic's own names of types
     rule = broken["msg"].removeprefix("Value error, ")
     return problem_response(Problem(422, code="INVALID_PARAMETER", detail=f"{where}: {rule}"))
 
