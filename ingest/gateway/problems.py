@@ -136,16 +136,20 @@ class _BugsCaught:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001, RUF100 - the boundary: a bug ends one request
-            _log_failure(error.__cause__ if has_begun and error.__cause__ else error)
+            _log_failure(error)
             if not has_begun:
                 await problem_response(Problem(500))(scope, receive, send)
 
 
-def _log_failure(error: BaseException) -> None:
-    """A bug without its text, which may quote; a service that went away with its own."""
-    if isinstance(error, BatchRetryable):
-        log.warning("ingest.answer_cut_short", reason=str(error))
-        return
+def _log_failure(error: Exception) -> None:
+    """A bug without its text, which may quote; a service that went away in mid-answer with its own.
+
+    Starlette raises an error of its own from what there was a handler for, but no answer any more.
+    """
+    for own in (error, error.__cause__):
+        if isinstance(own, BatchRetryable):
+            log.warning("ingest.answer_cut_short", reason=str(own))
+            return
     frames = [
         f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)
     ]

@@ -61,17 +61,24 @@ async def asked(
 
 
 class Live:
-    """A request that is being answered."""
+    """A request that is being answered; what was sent but not read fills its `room`."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
         self.sent: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(room)
         self.gone = asyncio.Event()
         self._is_asked = False
 
     async def message(self) -> dict[str, Any] | None:
         """The next part of the answer; None where there is no more."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            return await self.sent.get()
+            message = await self.sent.get()
+        self._room.release()
+        return message
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self._room.acquire()
+        self.sent.put_nowait(message)
 
     async def receive(self) -> dict[str, Any]:
         if not self._is_asked:
@@ -89,9 +96,10 @@ async def connected(
     *,
     headers: Mapping[str, str] = {},
     query: str = "",
+    room: int = 1_000,
 ) -> AsyncIterator[Live]:
     """A request whose answer can be read part by part; the reader goes away in the end."""
-    live = Live()
+    live = Live(room)
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -109,7 +117,7 @@ async def connected(
 
     async def answer() -> None:
         try:
-            await app(scope, live.receive, live.sent.put)
+            await app(scope, live.receive, live.send)
         finally:
             live.sent.put_nowait(None)
 

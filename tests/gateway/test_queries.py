@@ -1,5 +1,6 @@
 """What the routes answer, against what the core says of the same records."""
 
+import asyncio
 from datetime import datetime
 
 import orjson
@@ -13,10 +14,11 @@ from ingest.core.timestamps import FIRST_DATE, LAST_DATE
 from ingest.core.totals import Rules
 from ingest.errors import StoreUnavailable
 from ingest.gateway import answers
+from ingest.ports import Store
 from ingest.replay import deltas_between
-from tests.fakes import store_through
-from tests.gateway.asgi import asked, service_on
-from tests.stores.contents import DATE, DATE_BEFORE, MOVED, fill, rows_of
+from tests.fakes import PortThrough
+from tests.gateway.asgi import asked, connected, service_on
+from tests.stores.contents import DATE, DATE_BEFORE, MOVED, event, fill, rows_of
 
 
 @pytest.fixture
@@ -119,6 +121,25 @@ async def test_an_export_is_the_lines_of_an_export_that_are_a_users(service, sto
     assert len(own) == 8 + 7 + 3 + 2
 
 
+async def test_an_export_reads_no_further_than_its_reader(store):
+    pages = 0
+
+    class Long(PortThrough):
+        async def scan_events(self, scope):
+            nonlocal pages
+            for pages in range(1, 101):
+                yield [event(pages)]
+
+    service = service_on(store._replace(log=Long(store.log, None)))
+    async with connected(service, "/v1/users/u1/export", room=3) as live:
+        assert (await live.message())["status"] == 200
+        for _ in range(5):
+            assert (await live.message())["body"].count(b"\n") == 1
+        await asyncio.sleep(0.01)
+        assert pages <= 5 + 3 + 2
+    assert pages < 20
+
+
 async def test_a_user_that_is_not_there_has_nothing(service):
     assert (await asked(service, "/v1/users/u/days", from_="2030-01-01")).json["days"] == []
     assert (await asked(service, "/v1/users/nobody/days")).json["days"] == []
@@ -202,27 +223,15 @@ async def test_a_bad_parameter_is_named_and_its_value_is_not(service, path, quer
     "path", ["/v1/users", "/v1/users/u1/days", "/v1/users/u1/events", "/v1/users/u1/export"]
 )
 async def test_a_store_that_is_away_is_told_before_the_answer_begins(store, path):
-    async def away(name, method, *args):
-        raise StoreUnavailable("the server is away")
+    class Away(PortThrough):
+        async def scan(self, scope):
+            raise StoreUnavailable("the server is away")
+            yield
 
-    class Away:
-        """A port whose scans fail, too."""
+        scan_events = scan
 
-        def __init__(self, port):
-            self._port = port
-
-        def __getattr__(self, name):
-            if not name.startswith("scan"):
-                return getattr(self._port, name)
-
-            async def scan(scope):
-                raise StoreUnavailable("the server is away")
-                yield
-
-            return scan
-
-    through = store_through(store, away)
-    answer = await asked(service_on(type(store)(*map(Away, through))), path)
+    service = service_on(Store(*(Away(port, None) for port in store)))
+    answer = await asked(service, path)
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert answer.json["code"] == "STORE_UNAVAILABLE"
 

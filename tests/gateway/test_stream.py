@@ -208,6 +208,22 @@ async def test_the_route_streams_until_the_reader_goes():
     assert not hub.is_heard
 
 
+async def test_the_route_ends_for_a_reader_that_does_not_read():
+    hub = Hub(waiting_max=10)
+    async with connected(service_on(memory_store(TTL), hub=hub), "/v1/stream", room=2) as live:
+        assert (await live.message())["status"] == 200
+        assert (await live.message())["body"] == OPENING
+        for _ in range(100):
+            await HubTopics(hub).publish_totals(totals_of("u1"))
+            await asyncio.sleep(0)
+        assert not hub.is_heard
+        chunks = []
+        while message := await live.message():
+            chunks.append(message)
+        assert sum(chunk["body"].count(b"event: total") for chunk in chunks) < 10
+        assert not chunks[-1].get("more_body")
+
+
 async def test_the_route_keeps_to_the_prefix_of_a_key():
     hub = Hub()
     service = service_on(memory_store(TTL), hub=hub)
