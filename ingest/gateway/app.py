@@ -45,7 +45,8 @@ SEND_SECONDS: Final = 10.0
 def create_app(settings: Settings, replayed: Sequence[str] = ()) -> FastAPI:
     """The service of these settings; it reaches for nothing until it is started.
 
-    Files of messages in `replayed` are run into the store before it is. Raises `SettingsInvalid` where the file of keys cannot be read.
+    Files of messages in `replayed` are run into the store then, before anything is answered.
+    Raises `SettingsInvalid` where the file of keys cannot be read.
     """
     app = FastAPI(
         title="ingest",
