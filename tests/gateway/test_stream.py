@@ -10,10 +10,12 @@ from ingest.core.documents import total_message
 from ingest.core.records import Day
 from ingest.gateway import access, stream
 from ingest.gateway.access import Caller
+from ingest.gateway.keys import ApiKey, Scope
 from ingest.gateway.problems import Problem
 from ingest.gateway.stream import KEEP_ALIVE, OPENING, Hub, HubTopics
 from ingest.stores.memory import memory_store
 from tests.batches import TTL, batch, pipeline_on, sent
+from tests.core.messages import NOW
 from tests.gateway.asgi import asked, connected, service_on
 from tests.stores.contents import event
 from tests.stores.test_contract_totals import total_of
@@ -224,10 +226,13 @@ async def test_the_route_ends_for_a_reader_that_does_not_read():
         assert not chunks[-1].get("more_body")
 
 
+TEAM = ApiKey("0" * 12, "team", (Scope.READ,), "u1", NOW)
+
+
 async def test_the_route_keeps_to_the_prefix_of_a_key():
     hub = Hub()
     service = service_on(memory_store(TTL), hub=hub)
-    service.dependency_overrides[access.reader] = lambda: Caller("team", "u1")
+    service.dependency_overrides[access.reader] = lambda: Caller("team", TEAM)
     refused = await asked(service, "/v1/stream", user="u2")
     assert (refused.status, refused.json["code"]) == (403, "USER_NOT_COVERED")
     assert not hub.is_heard
