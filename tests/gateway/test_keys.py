@@ -206,6 +206,19 @@ def test_a_change_is_seen_within_a_second_and_not_looked_for_sooner(path: Path):
     assert logged == [{"event": "ingest.keys_read", "log_level": "info", "keys": 1}]
 
 
+def test_a_file_is_looked_at_once_a_second_however_long_it_goes_well(path: Path):
+    clock = Clock()
+    key, token = made(path)
+    ring = KeyRing(path, clock)
+    clock.now += 100
+    assert ring.verify(token) == key
+    revoke_key(path, key.id)
+    clock.now += 0.5
+    assert ring.verify(token) == key
+    clock.now += 0.5
+    assert ring.verify(token) is None
+
+
 def test_a_file_that_did_not_change_is_not_read_again(path: Path):
     clock = Clock()
     key, token = made(path)
@@ -299,6 +312,23 @@ def test_a_file_that_was_mended_is_read_again_and_another_mistake_is_another_lin
         "unreadable",
     ]
     assert ring.verify(token) is not None
+
+
+def test_a_file_that_comes_back_as_it_was_is_read_again(path: Path):
+    clock = Clock()
+    made(path)
+    ring = KeyRing(path, clock)
+    elsewhere = path.with_name("elsewhere.json")
+    with capture_logs() as logged:
+        for before, after in ((path, elsewhere), (elsewhere, path), (path, elsewhere)):
+            before.rename(after)
+            clock.now += 1
+            ring.verify("")
+    assert [line["event"].removeprefix("ingest.keys_") for line in logged] == [
+        "unreadable",
+        "read",
+        "unreadable",
+    ]
 
 
 BROKEN: dict[str, object] = {

@@ -1,0 +1,96 @@
+/** The requests of the page, with the key that is kept here and nowhere else. */
+
+/** What went wrong, in words for a person: RFC 9457 of the service, or no answer at all. */
+export class Problem extends Error {
+  constructor(status, { title, detail, code, scope } = {}, retryAfter = null) {
+    super(title ?? `The service answered with status ${status}`);
+    Object.assign(this, { status, detail, code, scope, retryAfter });
+  }
+
+  /** What one can do about it. */
+  get advice() {
+    if (this.status === 0) return "Check that it runs and that you are connected.";
+    if (this.status === 401) return "Enter a key that is valid.";
+    if (this.status === 403) return "Use a key that may do this, or ask for the right.";
+    if (this.status === 429) return `Wait ${this.retryAfter ?? "a few"} seconds, then try again.`;
+    if (this.status === 503) return "Wait a moment, then try again.";
+    if (this.status < 500) return "Change what you asked for, then try again.";
+    return "Try again. If it stays, the log of the service says more.";
+  }
+}
+
+export class Api {
+  #key = null;
+
+  get hasKey() {
+    return this.#key !== null;
+  }
+
+  useKey(key) {
+    this.#key = key;
+  }
+
+  forgetKey() {
+    this.#key = null;
+  }
+
+  /** The response to a GET; a Problem is thrown for anything but success. */
+  async open(path, { query = {}, headers = {}, signal } = {}) {
+    const address = new URL(`v1/${path}`, document.baseURI);
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== null && value !== undefined) address.searchParams.set(name, value);
+    }
+    const allowed = this.#key === null ? {} : { Authorization: `Bearer ${this.#key}` };
+    let response;
+    try {
+      response = await fetch(address, { headers: { ...allowed, ...headers }, signal, credentials: "omit", cache: "no-cache" });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem(0, { title: "The service does not answer" });
+    }
+    if (!response.ok) throw await problemOf(response);
+    return response;
+  }
+
+  async get(path, options) {
+    const response = await this.open(path, { ...options, headers: { Accept: "application/json" } });
+    try {
+      return await response.json();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem(0, { title: "The answer of the service broke off" });
+    }
+  }
+
+  status(signal) {
+    return this.get("status", { signal });
+  }
+
+  users({ after = null, limit = 50, signal } = {}) {
+    return this.get("users", { query: { after, limit }, signal });
+  }
+
+  day(user, date, signal) {
+    return this.get(`users/${encodeURIComponent(user)}/days/${date}`, { signal });
+  }
+
+  /** All days of a user, page by page. */
+  async *days(user, signal) {
+    let cursor = null;
+    do {
+      const path = `users/${encodeURIComponent(user)}/days`;
+      const page = await this.get(path, { query: { cursor, limit: 2500 }, signal });
+      yield page.days;
+      cursor = page.next;
+    } while (cursor !== null && cursor !== undefined);
+  }
+}
+
+async function problemOf(response) {
+  const retryAfter = response.headers.get("Retry-After");
+  try {
+    return new Problem(response.status, await response.json(), retryAfter);
+  } catch {
+    return new Problem(response.status, {}, retryAfter);
+  }
+}
