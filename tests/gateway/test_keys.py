@@ -239,6 +239,33 @@ def test_a_change_in_place_is_seen_too(path: Path):
     assert ring.verify(token) is None
 
 
+def mounted(folder: Path, name: str, content: bytes) -> None:
+    """Put a file where Kubernetes mounts a secret: it swaps a link to the folder of all files."""
+    version = folder / f"..{name}"
+    version.mkdir()
+    file = version / "keys.json"
+    file.write_bytes(content)
+    file.chmod(0o440)
+    os.utime(file, ns=(0, 0))  # the time alone must not matter
+    (folder / "..data_tmp").symlink_to(version.name)
+    (folder / "..data_tmp").replace(folder / "..data")
+
+
+def test_a_mounted_secret_is_read_and_a_new_one_is_seen(path: Path, tmp_path: Path):
+    folder, clock = tmp_path / "mounted", Clock()
+    folder.mkdir()
+    (folder / "keys.json").symlink_to("..data/keys.json")
+    first, token = made(path)
+    mounted(folder, "2025_11_13", path.read_bytes())
+    ring = KeyRing(folder / "keys.json", clock)
+    assert ring.verify(token) == first
+    second, other = made(path)
+    assert revoke_key(path, first.id)
+    mounted(folder, "2025_11_14", path.read_bytes())
+    clock.now += 1
+    assert (ring.verify(token), ring.verify(other)) == (None, second)
+
+
 def breaks(path: Path) -> None:
     path.write_text(f'[{{"name": "{WORD}')
 
