@@ -9,9 +9,11 @@ MINUTES ?= 30
 
 .PHONY: demo test check bench simulate soak lock audit scan rules clean
 
-demo: $(DONE)  ## replay a month of real data and print the daily totals
-	$(BIN)/ingest replay examples/fitbit/minutes.ndjson.gz examples/fitbit/snapshots.ndjson.gz \
-		examples/fitbit/late-minutes.ndjson.gz
+FITBIT := examples/fitbit/minutes.ndjson.gz examples/fitbit/snapshots.ndjson.gz examples/fitbit/late-minutes.ndjson.gz
+
+demo: $(DONE)  ## replay a month of real data, print the daily totals, and show them on a page
+	$(BIN)/ingest replay $(FITBIT)
+	$(BIN)/ingest serve $(addprefix --replay ,$(FITBIT))
 
 # The core and the pipeline are covered to the last branch; the other tests run without the cost
 # of measuring it.

@@ -1,7 +1,7 @@
 """The app: routes, who may call them, and what is open for as long as it runs."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from ingest.gateway.headers import SecureHeaders
 from ingest.gateway.intake import ORIGINS, Intake, Run
 from ingest.gateway.keys import KeyRing
 from ingest.gateway.measured import Measured
+from ingest.gateway.onlooking import Lag, feeding
 from ingest.gateway.push import Desk
 from ingest.gateway.rates import Rates
 from ingest.gateway.runs import through, towards
@@ -31,6 +32,7 @@ from ingest.gateway.stream import Hub, HubTopics
 from ingest.metrics import Metrics
 from ingest.outcome import Outcome, reasons_of
 from ingest.ports import Store
+from ingest.replay import replay
 from ingest.retries import Patience
 from ingest.settings import Settings
 
@@ -40,9 +42,10 @@ PATIENCE: Final = Patience(timedelta(seconds=1), timedelta(seconds=5))
 SEND_SECONDS: Final = 10.0
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, replayed: Sequence[str] = ()) -> FastAPI:
     """The service of these settings; it reaches for nothing until it is started.
 
+    Files of messages in `replayed` are run into the store then, before anything is answered.
     Raises `SettingsInvalid` where the file of keys cannot be read.
     """
     app = FastAPI(
@@ -55,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.settings = settings
+    app.state.replayed = replayed
     app.state.began_at = time.monotonic()
     app.state.metrics = Metrics(ORIGINS.values())
     app.state.hub = Hub()
@@ -84,6 +88,14 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         store = app.state.store = await stack.enter_async_context(store_to_write(settings))
+        if app.state.replayed:
+            await replay(
+                app.state.replayed,
+                store,
+                settings,
+                write_dead_letter=lambda _: None,
+                on_read=lambda _: None,
+            )
         is_judging = settings.gateway_mode == "embedded"
         if is_judging:
             run = _judging(app, store)
@@ -92,6 +104,8 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
         intake = Intake(run, settings.batch_size_max, PATIENCE)
         await stack.enter_async_context(intake.working())
         app.state.intake = intake
+        if is_judging:
+            app.state.lag = _lag_of(intake)
         budget = Budget(BYTES_IN_FLIGHT_MAX)
         metrics: Metrics = app.state.metrics
         metrics.waiting.set_function(lambda: len(intake))
@@ -104,6 +118,13 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
             is_judging=is_judging,
         )
         yield
+
+
+def _lag_of(intake: Intake) -> Callable[[], Awaitable[int]]:
+    async def lag() -> int:
+        return len(intake)
+
+    return lag
 
 
 def _judging(app: FastAPI, store: Store) -> Run:
@@ -135,17 +156,22 @@ def _tell(hub: Hub, outcome: Outcome) -> None:
 
 async def _forwarding(app: FastAPI, stack: AsyncExitStack) -> Run:
     from ingest.queues.kafka import (  # noqa: PLC0415 - the client takes time others need not pay
+        KafkaTopics,
         Producer,
         administration,
+        lag_of,
         require,
     )
 
     settings: Settings = app.state.settings
     connection, names = connection_of(settings), topics_of(settings)
     async with administration(connection) as client:
-        await require(client, [*names.kinds])
+        await require(client, [*names.kinds, names.daily_totals])
     producer = Producer(connection, SEND_SECONDS)
     stack.push_async_callback(producer.close)
+    app.state.topics = KafkaTopics(producer, names)  # for tombstones
+    app.state.lag = Lag(partial(lag_of, connection, settings.kafka_group, [*names.kinds]))
+    await stack.enter_async_context(feeding(app.state.hub, connection, names.daily_totals))
     return towards(producer, {kind: name for name, kind in names.kinds.items()}, settings)
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from importlib.metadata import version
-from typing import Final
+from typing import Annotated, Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from ingest.core.records import Day
@@ -32,7 +33,7 @@ class Status(TypedDict):
     store: str
     ready: bool
     reason: str | None
-    waiting: int
+    lag: Annotated[int | None, Field(description="Messages not done; null where unknown.")]
     messages: int
     records: dict[str, int]
     rejections: dict[str, int]
@@ -66,7 +67,6 @@ async def show_status(request: Request, _: Reader) -> Status:
     """What it has done since it was started."""
     state = request.app.state
     settings: Settings = state.settings
-    intake: Intake = state.intake
     metrics: Metrics = state.metrics
     problem = await _problem(request)
     return {
@@ -75,7 +75,7 @@ async def show_status(request: Request, _: Reader) -> Status:
         "store": settings.repository_backend,
         "ready": problem is None,
         "reason": problem,
-        "waiting": len(intake),
+        "lag": await state.lag(),
         "messages": metrics.messages_done(),
         "records": metrics.records_by_verdict(),
         "rejections": metrics.rejections_by_reason(),

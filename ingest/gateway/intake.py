@@ -6,6 +6,7 @@ small requests cost little more than one large one.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,6 +23,7 @@ from ingest.retries import Patience, until_done
 
 log = structlog.get_logger()
 Run = Callable[[Sequence[Message]], Awaitable[Sequence[Verdicts]]]
+PROBLEM_SECONDS: Final = 10.0
 ORIGINS: Final = {Kind.ACTIVITY: "activity-events", Kind.HEALTH: "health-snapshots"}
 
 
@@ -47,17 +49,34 @@ class _Request:
 class Intake:
     """One queue, and the one task that empties it; `run` brings a batch to its verdicts."""
 
-    def __init__(self, run: Run, batch_size_max: int, patience: Patience) -> None:
+    def __init__(
+        self,
+        run: Run,
+        batch_size_max: int,
+        patience: Patience,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._run = run
         self._batch_size_max = batch_size_max
         self._patience = patience
+        self._now = now
         self._queue = MemoryQueue()
         self._waiting: dict[int, tuple[_Request, int]] = {}
         self._offset = 0
-        self.problem: str | None = None
+        self._problem: str | None = None
+        self._problem_at = 0.0
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last batch failed, if that was a moment ago.
+
+        Whoever is told keeps messages away, and only a message finds out that it is over.
+        """
+        is_recent = self._now() - self._problem_at < PROBLEM_SECONDS
+        return self._problem if is_recent else None
 
     async def offer(self, values: Sequence[bytes], kind: Kind) -> list[Verdicts]:
         """What became of each message, if there is room for all of them.
@@ -129,9 +148,9 @@ class Intake:
         try:
             verdicts = await self._run(batch)
         except BatchRetryable as error:
-            self.problem = str(error)
+            self._problem, self._problem_at = str(error), self._now()
             raise
-        self.problem = None
+        self._problem = None
         return verdicts
 
     async def _finish_one_by_one(self, batch: Sequence[Message]) -> None:

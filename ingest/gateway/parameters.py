@@ -18,6 +18,7 @@ LIMIT: Final = 1_000
 USERS_MAX: Final = 1_000
 USERS: Final = 100
 CURSOR_LENGTH_MAX: Final = 400  # of the longest id, in base64
+TAGS_LENGTH_MAX: Final = 4_096
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EVENT: Final = re.compile(r"\d{8}\|[A-Za-z0-9._:@-]{1,128}", re.ASCII)
 
@@ -55,7 +56,12 @@ AfterUser = Annotated[
     SomeUser | Absent, Query(description="What `next` of the page before says: a user.")
 ]
 IfNoneMatch = Annotated[
-    str | Absent, Header(alias="If-None-Match", description="The ETag of an answer that is known.")
+    str | Absent,
+    Header(
+        alias="If-None-Match",
+        max_length=TAGS_LENGTH_MAX,
+        description="The ETag of an answer that is known.",
+    ),
 ]
 
 

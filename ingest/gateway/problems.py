@@ -101,7 +101,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
     """Names the first parameter and the rule; pydantic's messages do not quote what they got."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     broken = error.errors()[0]
-    where = ".".join(str(part) for part in broken["loc"][1:]) or str(broken["loc"][0])
+    where = broken["loc"][:2][-1]  # behind it stand pydantic's own names of types
     rule = broken["msg"].removeprefix("Value error, ")
     return problem_response(Problem(422, code="INVALID_PARAMETER", detail=f"{where}: {rule}"))
 
@@ -143,16 +143,20 @@ class _BugsCaught:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001, RUF100 - the boundary: a bug ends one request
-            _log_failure(error.__cause__ if has_begun and error.__cause__ else error)
+            _log_failure(error)
             if not has_begun:
                 await problem_response(Problem(500))(scope, receive, send)
 
 
-def _log_failure(error: BaseException) -> None:
-    """A bug without its text, which may quote; a service that went away with its own."""
-    if isinstance(error, BatchRetryable):
-        log.warning("ingest.answer_cut_short", reason=str(error))
-        return
+def _log_failure(error: Exception) -> None:
+    """A bug without its text, which may quote; a service that went away in mid-answer with its own.
+
+    Starlette raises an error of its own from what there was a handler for, but no answer any more.
+    """
+    for own in (error, error.__cause__):
+        if isinstance(own, BatchRetryable):
+            log.warning("ingest.answer_cut_short", reason=str(own))
+            return
     frames = [
         f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)
     ]

@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Final
 
@@ -26,10 +26,11 @@ KEEP_ALIVE_SECONDS: Final = 15
 CONNECTIONS_MAX: Final = 20_000
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, replayed: Sequence[str] = ()) -> None:
     """Serve until SIGTERM or SIGINT; what was begun is finished within `SHUTDOWN_SECONDS`.
 
-    Raises `SettingsInvalid` for what it does not start on, and what the store or Kafka say before.
+    Files of messages in `replayed` are run into the store first. Raises `SettingsInvalid` for what
+    it does not start on, `FileUnusable`, and what the store or Kafka say before.
     """
     if settings.api_keys_file is None and not _is_loopback(host):
         raise SettingsInvalid(
@@ -37,7 +38,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         )
     if settings.gateway_mode == "kafka" and settings.repository_backend != "mongodb":
         raise SettingsInvalid("GATEWAY_MODE=kafka needs REPOSITORY_BACKEND=mongodb to read from")
-    app = create_app(settings)
+    app = create_app(settings, replayed)
     configuration = _configuration(app, settings)
     configure(settings.log_level)
     _open_many_files()
@@ -103,6 +104,7 @@ def _configuration(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on where a request says it is from
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.shutdown_seconds),

@@ -1,4 +1,4 @@
-"""The service in this process, asked without a socket."""
+"""The service in this process, asked without a socket, and the stores that it answers from."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -6,9 +6,15 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from ingest.gateway.app import create_app
 from ingest.settings import Settings
+from ingest.stores.memory import memory_store
+from ingest.stores.mongo import opened_to_write
+from tests.batches import TTL
+from tests.gateway.asgi import service_on
+from tests.mongodb import connection_to, wanted
 
 Client = httpx.AsyncClient
 Serving = Callable[..., AbstractAsyncContextManager[Client]]
@@ -32,3 +38,20 @@ async def client() -> AsyncIterator[Client]:
     """A client of a service in memory, without keys."""
     async with serving() as one:
         yield one
+
+
+@pytest_asyncio.fixture(params=["memory", "mongodb"])
+async def store(request):
+    """An empty store."""
+    if request.param == "memory":
+        yield memory_store(TTL)
+        return
+    uri, database = map(request.getfixturevalue, ("mongodb_uri", "mongodb_database"))
+    async with opened_to_write(connection_to(uri, database), wanted(TTL)) as store:
+        yield store
+
+
+@pytest.fixture
+def service(store):
+    """The routes on that store."""
+    return service_on(store)

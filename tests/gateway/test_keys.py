@@ -206,6 +206,19 @@ def test_a_change_is_seen_within_a_second_and_not_looked_for_sooner(path: Path):
     assert logged == [{"event": "ingest.keys_read", "log_level": "info", "keys": 1}]
 
 
+def test_a_file_is_looked_at_once_a_second_however_long_it_goes_well(path: Path):
+    clock = Clock()
+    key, token = made(path)
+    ring = KeyRing(path, clock)
+    clock.now += 100
+    assert ring.verify(token) == key
+    revoke_key(path, key.id)
+    clock.now += 0.5
+    assert ring.verify(token) == key
+    clock.now += 0.5
+    assert ring.verify(token) is None
+
+
 def test_a_file_that_did_not_change_is_not_read_again(path: Path):
     clock = Clock()
     key, token = made(path)
@@ -224,6 +237,33 @@ def test_a_change_in_place_is_seen_too(path: Path):
     path.write_text("[]")
     clock.now += 1
     assert ring.verify(token) is None
+
+
+def mounted(folder: Path, name: str, content: bytes) -> None:
+    """Put a file where Kubernetes mounts a secret: it swaps a link to the folder of all files."""
+    version = folder / f"..{name}"
+    version.mkdir()
+    file = version / "keys.json"
+    file.write_bytes(content)
+    file.chmod(0o440)
+    os.utime(file, ns=(0, 0))  # the time alone must not matter
+    (folder / "..data_tmp").symlink_to(version.name)
+    (folder / "..data_tmp").replace(folder / "..data")
+
+
+def test_a_mounted_secret_is_read_and_a_new_one_is_seen(path: Path, tmp_path: Path):
+    folder, clock = tmp_path / "mounted", Clock()
+    folder.mkdir()
+    (folder / "keys.json").symlink_to("..data/keys.json")
+    first, token = made(path)
+    mounted(folder, "2025_11_13", path.read_bytes())
+    ring = KeyRing(folder / "keys.json", clock)
+    assert ring.verify(token) == first
+    second, other = made(path)
+    assert revoke_key(path, first.id)
+    mounted(folder, "2025_11_14", path.read_bytes())
+    clock.now += 1
+    assert (ring.verify(token), ring.verify(other)) == (None, second)
 
 
 def breaks(path: Path) -> None:
@@ -272,6 +312,23 @@ def test_a_file_that_was_mended_is_read_again_and_another_mistake_is_another_lin
         "unreadable",
     ]
     assert ring.verify(token) is not None
+
+
+def test_a_file_that_comes_back_as_it_was_is_read_again(path: Path):
+    clock = Clock()
+    made(path)
+    ring = KeyRing(path, clock)
+    elsewhere = path.with_name("elsewhere.json")
+    with capture_logs() as logged:
+        for before, after in ((path, elsewhere), (elsewhere, path), (path, elsewhere)):
+            before.rename(after)
+            clock.now += 1
+            ring.verify("")
+    assert [line["event"].removeprefix("ingest.keys_") for line in logged] == [
+        "unreadable",
+        "read",
+        "unreadable",
+    ]
 
 
 BROKEN: dict[str, object] = {

@@ -70,7 +70,7 @@ async def dead_letters(
                 async for letter in _until(consumer, place, ends[place], silence_ms):
                     yield letter
         finally:
-            await _close(consumer)
+            await closed(consumer)
 
 
 async def _until(
@@ -87,7 +87,7 @@ async def _until(
                 yield _letter_of(record)
 
 
-async def _close(consumer: AIOKafkaConsumer) -> None:
+async def closed(consumer: AIOKafkaConsumer) -> None:
     """Close it; without a broker, `stop` of aiokafka 0.14 is cancelled by what it cancels."""
     await asyncio.gather(consumer.stop(), return_exceptions=True)
     await consumer._client.close()
