@@ -19,8 +19,11 @@ export class Problem extends Error {
   }
 }
 
+const ANSWERS_MAX = 16;
+
 export class Api {
   #key = null;
+  #answers = new Map(); // by address, with their ETag: kept here, since no cache shall hold them
 
   get hasKey() {
     return this.#key !== null;
@@ -32,34 +35,45 @@ export class Api {
 
   forgetKey() {
     this.#key = null;
+    this.#answers.clear();
   }
 
-  /** The response to a GET; a Problem is thrown for anything but success. */
+  /** The response to a GET; a Problem is thrown for anything but success or 304. */
   async open(path, { query = {}, headers = {}, signal } = {}) {
-    const address = new URL(`v1/${path}`, document.baseURI);
-    for (const [name, value] of Object.entries(query)) {
-      if (value !== null && value !== undefined) address.searchParams.set(name, value);
-    }
     const allowed = this.#key === null ? {} : { Authorization: `Bearer ${this.#key}` };
     let response;
     try {
-      response = await fetch(address, { headers: { ...allowed, ...headers }, signal, credentials: "omit", cache: "no-cache" });
+      response = await fetch(addressOf(path, query), { headers: { ...allowed, ...headers }, signal, credentials: "omit", cache: "no-store" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Problem(0, { title: "The service does not answer" });
     }
-    if (!response.ok) throw await problemOf(response);
+    if (!response.ok && response.status !== 304) throw await problemOf(response);
     return response;
   }
 
-  async get(path, options) {
-    const response = await this.open(path, { ...options, headers: { Accept: "application/json" } });
+  /** What a GET answers; what is known and unchanged is not sent again. */
+  async get(path, { query, signal } = {}) {
+    const address = addressOf(path, query);
+    const known = this.#answers.get(address);
+    const headers = { Accept: "application/json", ...(known && { "If-None-Match": known.etag }) };
+    const response = await this.open(path, { query, headers, signal });
+    if (response.status === 304) return known.answer;
     try {
-      return await response.json();
+      const answer = await response.json();
+      this.#keep(address, { answer, etag: response.headers.get("ETag") });
+      return answer;
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Problem(0, { title: "The answer of the service broke off" });
     }
+  }
+
+  #keep(address, answer) {
+    if (answer.etag === null) return;
+    this.#answers.delete(address);
+    this.#answers.set(address, answer);
+    if (this.#answers.size > ANSWERS_MAX) this.#answers.delete(this.#answers.keys().next().value);
   }
 
   status(signal) {
@@ -84,6 +98,14 @@ export class Api {
       cursor = page.next;
     } while (cursor !== null && cursor !== undefined);
   }
+}
+
+function addressOf(path, query = {}) {
+  const address = new URL(`v1/${path}`, document.baseURI);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== null && value !== undefined) address.searchParams.set(name, value);
+  }
+  return address.href;
 }
 
 async function problemOf(response) {

@@ -30,7 +30,6 @@ const board = new Board(api, { onUser: followUser, onDay: showDay, onProblem: me
 const keyForm = new KeyForm(tryKey);
 let state = "loading";
 let isBeginning = false;
-let wasCut = false;
 
 /** Asks what there is, and shows it; a key is asked for if it takes one. */
 async function begin() {
@@ -70,7 +69,6 @@ function beBoard(user) {
 
 function followUser(user) {
   notices.clear("request");
-  wasCut = false;
   day.hide();
   stream.start(user);
 }
@@ -134,9 +132,7 @@ function hearTotal(total) {
 function hearConnection(connection) {
   live.connection(connection);
   if (connection.name === "refused") meet(connection.problem);
-  if (connection.name === "open" && wasCut) board.refresh();
-  if (connection.name === "open") wasCut = false;
-  if (connection.name === "waiting") wasCut = true;
+  if (connection.name === "open") board.refresh(); // what came before is not told again
 }
 
 async function poll() {

@@ -1,20 +1,21 @@
 /** The days of the chosen user: loaded once, drawn for a span, kept up to date. */
 
 import { Controls } from "./controls.js";
-import { dateOf, holding, moved, numberOf, today, zoomed } from "./dates.js";
+import { dateOf, numberOf } from "./dates.js";
 import { Days } from "./days.js";
 import { DaysChart } from "./days_chart.js";
 import { fillDaysTable, fillLegend, fillSummary } from "./days_texts.js";
 import { byId, element, fill } from "./elements.js";
 import * as place from "./place.js";
+import { following, holding, lastDays, moved, spanOf, zoomed } from "./span.js";
 import { counted, dateText } from "./words.js";
-
-const SPAN_DAYS = { wide: 90, narrow: 30 };
 
 export class Board {
   #api;
   #hooks;
   #days = null;
+  #coming = null; // while it is loaded
+  #isMissed = false; // whether a total may have come unheard while it was
   #span = null;
   #shown = place.read();
   #loading = null;
@@ -37,7 +38,7 @@ export class Board {
     this.#controls = new Controls(api, {
       onUser: (user) => this.#enter({ ...this.#shown, user, from: null, to: null, day: null }),
       onDates: (from, to) => this.#show({ first: Math.min(from, to), last: Math.max(from, to) }),
-      onDaysCount: (count) => this.#show(this.#lastDays(count)),
+      onDaysCount: (count) => this.#show(lastDays(this.#days, count)),
       onMeasure: (measure) => { this.#shown.measure = measure; place.adjust(this.#shown); this.#redraw(); this.#tellDay(); },
       onPosition: (first) => this.#pan(first - this.#span.first),
       onZoom: (factor) => this.#show(zoomed(this.#span, factor, (this.#span.first + this.#span.last) / 2, this.#days)),
@@ -80,10 +81,12 @@ export class Board {
     this.#loading?.abort();
     this.#loading = new AbortController();
     this.#days = null;
+    this.#coming = new Days(user);
+    this.#isMissed = false;
     this.#controls.set(this.#shown);
     this.#hooks.onUser(user);
     this.#say(`Loading the days of ${user} …`);
-    const days = new Days(user);
+    const days = this.#coming;
     try {
       for await (const page of this.#api.days(user, this.#loading.signal)) {
         page.forEach((total) => days.put(total));
@@ -97,11 +100,13 @@ export class Board {
     this.#takeSpan();
     this.#redraw();
     this.#tellDay();
+    if (this.#isMissed) this.refresh();
   }
 
   /** Reads the days again without a word: what was missed while nothing was heard. */
   async refresh() {
     const days = this.#days;
+    this.#isMissed = !days;
     if (!days) return;
     const wasEmpty = !days.size;
     try {
@@ -117,12 +122,12 @@ export class Board {
 
   /** A total that came by the stream. */
   put(total) {
-    if (!this.#days || total.user_id !== this.#days.user) return;
-    const last = this.#days.last;
-    if (!Object.keys(total.devices).length || !this.#days.put(total)) return;
-    const day = numberOf(total.date);
-    if (last === undefined) this.#takeSpan();
-    else if (day > last && this.#span.last >= last) this.#span = holding(this.#span, day);
+    const days = this.#days ?? this.#coming;
+    if (total.user_id !== days?.user) return;
+    const known = { first: days.first, last: days.last };
+    if (!days.put(total) || days !== this.#days) return;
+    if (known.last === undefined) this.#takeSpan();
+    else this.#span = following(this.#span, known, days);
     this.#redraw();
     if (total.date === this.#shown.day) this.#tellDaySoon();
   }
@@ -148,6 +153,7 @@ export class Board {
   clear() {
     this.#loading?.abort();
     this.#days = null;
+    this.#coming = null;
     this.#span = null;
     this.#shown = { ...this.#shown, user: null, from: null, to: null, day: null };
     this.#controls.clear();
@@ -174,20 +180,7 @@ export class Board {
   }
 
   #takeSpan() {
-    const [from, to] = [numberOf(this.#shown.from), numberOf(this.#shown.to)];
-    if (from !== null && to !== null && from <= to) this.#span = { first: from, last: to };
-    else {
-      const count = innerWidth < 700 ? SPAN_DAYS.narrow : SPAN_DAYS.wide;
-      const day = numberOf(this.#shown.day);
-      this.#span = this.#lastDays(count);
-      if (day !== null) this.#span = holding(this.#span, day);
-    }
-  }
-
-  #lastDays(count) {
-    const last = this.#days?.last ?? today();
-    const first = count === null ? (this.#days?.first ?? last) : last - count + 1;
-    return { first: Math.min(first, last - 6), last };
+    this.#span = spanOf(this.#shown, this.#days);
   }
 
   #show(span) {
@@ -236,7 +229,7 @@ export class Board {
 
   #sayWhereDaysAre() {
     const { first, last } = this.#days;
-    const show = () => this.#show(this.#lastDays(null));
+    const show = () => this.#show(lastDays(this.#days, null));
     fill(byId("days-state"), `No days from ${dateText(this.#span.first)} to ${dateText(this.#span.last)}. `,
       `There are days from ${dateText(first)} to ${dateText(last)}. `,
       element("button", { type: "button", onclick: show }, "Show all days"));

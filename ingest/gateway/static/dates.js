@@ -52,27 +52,3 @@ function nextOf(start, unit) {
   const months = { month: 1, quarter: 3, year: 12 }[unit];
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months, 1) / DAY_MS;
 }
-
-/** A span of days moved within the bounds of all days, as far as it goes. */
-export function moved({ first, last }, by, bounds) {
-  const room = by < 0 ? Math.min(0, bounds.first - first) : Math.max(0, bounds.last - last);
-  const step = by < 0 ? Math.max(by, room) : Math.min(by, room);
-  return { first: first + step, last: last + step };
-}
-
-/** A span around a day, `factor` times as long; at least a week, at most all days. */
-export function zoomed({ first, last }, factor, around, bounds) {
-  const days = last - first + 1;
-  const all = Math.max(7, bounds.last - bounds.first + 1);
-  const wanted = Math.min(all, Math.max(7, Math.round(days * factor)));
-  const share = Math.min(1, Math.max(0, (around - first + 0.5) / days));
-  const start = Math.round(around + 0.5 - share * wanted);
-  const kept = Math.max(bounds.first, Math.min(start, bounds.last - wanted + 1));
-  return { first: kept, last: kept + wanted - 1 };
-}
-
-/** The span moved so far that it holds a day. */
-export function holding({ first, last }, number) {
-  const by = number < first ? number - first : Math.max(0, number - last);
-  return { first: first + by, last: last + by };
-}

@@ -154,7 +154,7 @@ function fillFacts(root, total) {
 function fillLegend(root, { deltas, hours }, coloringOf) {
   const colors = new Map([...deltas, ...hours].map(({ device_id: id }) => [coloringOf(id).color, coloringOf(id).name]));
   const kinds = Object.entries(KINDS).map(([kind, { shape, text }]) => [kind, shape, text, deltas.filter((delta) => delta.kind === kind).length]);
-  fill(root, ...[...colors].map(([color, name]) => key("square", `c${color}`, name)),
+  fill(root, ...[...colors].sort(([a], [b]) => a - b).map(([color, name]) => key("square", `c${color}`, name)),
     ...kinds.filter(([, , , count]) => count).map(([kind, shape, text, count]) =>
       key(shape, kind === "reset" ? "mark-reset" : "mark-basis", `${count} ${kind} (${text})`)));
 }

@@ -26,11 +26,12 @@ export class Days {
     return this.#sorted().at(-1);
   }
 
-  /** Keeps a total unless a newer revision is there; says whether it was kept. */
+  /** Keeps a total unless a newer revision is there; says whether anything changed by it. */
   put(total) {
     const day = numberOf(total.date);
     const known = this.#totals.get(day);
     if (day === null || (known && known.revision >= total.revision)) return false;
+    if (!Object.keys(total.devices).length) return this.#remove(day); // its records moved away
     if (!known) {
       this.#isSorted &&= !this.#numbers.length || day > this.#numbers.at(-1);
       this.#numbers.push(day);
@@ -77,6 +78,11 @@ export class Days {
     const unit = unitFor(span.last - span.first + 1, barsMax);
     const bars = periodsOf(span, unit).map((period) => barOf(this.between(period), period));
     return { unit, bars };
+  }
+
+  #remove(day) {
+    this.#numbers = this.#numbers.filter((number) => number !== day);
+    return this.#totals.delete(day);
   }
 
   #placeOf(day) {

@@ -27,17 +27,19 @@ export function fillSummary(totals, measure) {
 
 export function fillLegend(days, span) {
   const coloringOf = coloring(days.devices());
-  const present = new Set(days.between(span).flatMap((total) => Object.keys(total.devices)));
+  const totals = days.between(span);
+  const present = new Set(totals.flatMap((total) => Object.keys(total.devices)));
+  const has = (basis) => totals.some((total) => total.basis === basis);
   const entries = new Map([...present].map((id) => [coloringOf(id).color, coloringOf(id).name]));
   const sorted = [...entries].sort(([a], [b]) => a - b);
   fill(byId("days-legend"),
     key("square", "whole", "the day"),
     ...sorted.map(([color, name]) => key("square", `c${color}`, name === OTHERS ? "most of the other devices" : name)),
-    key(RESET, "mark-reset", "a device was reset"),
-    key(LATE, "mark-late", "changed over a day after it ended"),
-    key(BASES.snapshots, "mark-basis", "from snapshots"),
-    key(BASES.events, "mark-basis", "from events"),
-    key(BASES.mixed, "mark-basis", "from both"));
+    totals.some((total) => total.resets > 0) && key(RESET, "mark-reset", "a device was reset"),
+    totals.some(isLate) && key(LATE, "mark-late", "changed over a day after it ended"),
+    has("snapshots") && key(BASES.snapshots, "mark-basis", "from snapshots"),
+    has("events") && key(BASES.events, "mark-basis", "from events"),
+    has("mixed") && key(BASES.mixed, "mark-basis", "from both"));
 }
 
 /** The newest days of the span, newest first; left alone while the focus is in it. */

@@ -10,6 +10,8 @@ const SAY_MS = 15_000;
 const SECONDS = 60;
 /** Each verdict: its name in an outcome, and in the status. */
 const VERDICTS = [["accepted", "accepted"], ["duplicates", "duplicate"], ["corrected", "corrected"], ["stale", "stale"], ["rejected", "rejected"]];
+/** Where workers judge, a service knows only what it forwarded, and what it saw to be wrong. */
+const FORWARDED = [["forwarded", "forwarded"], ["rejected", "rejected"]];
 
 export class Live {
   #outcomes = [];
@@ -86,7 +88,7 @@ export class Live {
     this.#drawSpeed();
     if (!this.#isStale && !isForced) return;
     this.#isStale = false;
-    this.#parts.lag.textContent = number(this.#status?.waiting);
+    this.#parts.lag.textContent = number(this.#status?.lag);
     this.#drawCounts();
     this.#drawOutcomes();
   }
@@ -101,11 +103,11 @@ export class Live {
 
   #drawCounts() {
     const known = this.#status?.records ?? {};
-    const verdicts = VERDICTS.filter(([, name]) => this.#status?.mode !== "kafka" || name in known).map(([field, name]) =>
+    const verdicts = this.#status?.mode === "kafka" ? FORWARDED : VERDICTS;
+    const counts = verdicts.map(([field, name]) =>
       [name, number(this.#outcomes.reduce((sum, outcome) => sum + (outcome[field] ?? 0), 0)), number(known[name])]);
-    if ("forwarded" in known) verdicts.unshift(["forwarded", "–", number(known.forwarded)]);
     const heads = (name) => [name, `Last ${OUTCOMES_MAX}`, "Since start"];
-    fillTable(this.#parts.verdicts, { caption: "Records by verdict", heads: heads("Verdict"), rows: verdicts, numeric: [1, 2] });
+    fillTable(this.#parts.verdicts, { caption: "Records by verdict", heads: heads("Verdict"), rows: counts, numeric: [1, 2] });
     const recent = new Map();
     for (const outcome of this.#outcomes) {
       for (const [reason, count] of Object.entries(outcome.reasons ?? {})) recent.set(reason, (recent.get(reason) ?? 0) + count);

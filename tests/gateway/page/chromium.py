@@ -34,6 +34,7 @@ def browsing() -> Iterator[Browser]:
 @contextmanager
 def open_page(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     """A page in a fresh context; it must neither fail nor break its own policy."""
+    options.setdefault("reduced_motion", "reduce")  # nothing is seen halfway
     complaints: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:

@@ -75,7 +75,7 @@ def test_a_span_stays_where_there_are_days(page: Page):
         it.moved(span, -50, days), it.moved(span, 500, days),
         it.zoomed(span, 100, 125, days), it.zoomed(span, 0.1, 125, days),
       ];"""
-    assert [[one["first"], one["last"]] for one in ask(page, "dates.js", body)] == [
+    assert [[one["first"], one["last"]] for one in ask(page, "span.js", body)] == [
         [100, 109],
         [190, 199],
         [100, 199],
@@ -86,6 +86,28 @@ def test_a_span_stays_where_there_are_days(page: Page):
 def test_an_older_revision_never_takes_the_place_of_a_newer(page: Page):
     body = """
       const days = new it.Days("ann");
-      const total = (revision) => ({ date: "2025-11-29", revision, devices: {} });
+      const total = (revision) => ({ date: "2025-11-29", revision, devices: { watch: {} } });
       return [2, 1, 2, 3].map((revision) => days.put(total(revision)));"""
     assert ask(page, "days.js", body) == [True, False, False, True]
+
+
+def test_a_day_whose_records_moved_away_is_shown_no_more(page: Page):
+    body = """
+      const days = new it.Days("ann");
+      const total = (revision, devices) => ({ date: "2025-11-29", revision, devices });
+      days.put(total(1, { watch: {} }));
+      days.put(total(2, {}));
+      return [days.size, days.first ?? null];"""
+    assert ask(page, "days.js", body) == [0, None]
+
+
+def test_new_days_first_widen_what_is_shown_and_then_move_it(page: Page):
+    body = """
+      const grown = (span, known, last) => it.following(span, known, { first: known.first, last });
+      return [
+        grown({ first: 100, last: 113 }, { first: 110, last: 113 }, 114),
+        grown({ first: 100, last: 189 }, { first: 100, last: 189 }, 190),
+        grown({ first: 100, last: 150 }, { first: 100, last: 189 }, 190),
+      ];"""
+    spans = [[one["first"], one["last"]] for one in ask(page, "span.js", body)]
+    assert spans == [[100, 114], [101, 190], [100, 150]]
