@@ -117,6 +117,12 @@ def test_it_has_all_that_a_worker_imports(image: Path):
     inside(image, "python", "-c", "import ingest.worker.run")
 
 
+def test_it_has_all_that_a_gateway_imports_and_shows(image: Path):
+    code = "import ingest.gateway.serve, ingest.gateway.page as page\n"
+    code += "assert (page.STATIC / 'index.html').is_file()"
+    inside(image, "python", "-c", code)
+
+
 def test_it_has_the_locked_versions_and_no_installer(image: Path):
     code = "from importlib.metadata import distributions as found\n"
     code += "for one in found(): print(f'{one.name}=={one.version}'.lower().replace('_', '-'))"
