@@ -6,13 +6,14 @@ message is changed. What is no message is left to the decoder, so that it gets a
 """
 
 import asyncio
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from ingest.core.codec import MESSAGE_BYTES_MAX
 from ingest.gateway.problems import Problem
@@ -79,13 +80,15 @@ def media_type_of(request: Request) -> str:
 async def messages_of(request: Request, share: Share, idle_seconds: float) -> list[bytes]:
     """The message, or the messages of the array, that a JSON body is."""
     body = bytearray()
-    async with _hurried(BODY_SECONDS):
-        async for piece in _pieces(request, idle_seconds):
-            share.take(len(piece))
-            body += piece
-            if len(body) > BODY_BYTES_MAX:
-                detail = f"a body may have {BODY_BYTES_MAX} bytes; stream {NDJSON} instead"
-                raise Problem(413, "Body too large", detail=detail)
+    began_at = time.monotonic()
+    async for piece in _pieces(request, idle_seconds):
+        share.take(len(piece))
+        body += piece
+        if len(body) > BODY_BYTES_MAX:
+            detail = f"a body may have {BODY_BYTES_MAX} bytes; stream {NDJSON} instead"
+            raise Problem(413, "Body too large", detail=detail)
+        if time.monotonic() - began_at > BODY_SECONDS:
+            raise _too_slow()
     return _split(bytes(body))
 
 
@@ -151,16 +154,18 @@ async def _pieces(request: Request, idle_seconds: float) -> AsyncIterator[bytes]
 
 
 async def _chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
-    chunks = request.stream()
-    while True:
-        async with _hurried(idle_seconds):
-            try:
-                chunk = await anext(chunks, None)
-            except ClientDisconnect:
-                raise Problem(400, "Body cut short", code="CUT_SHORT") from None
-        if chunk is None:
-            return
-        yield chunk
+    is_more = True
+    while is_more:
+        try:
+            async with asyncio.timeout(idle_seconds):
+                message = await request.receive()
+        except TimeoutError:
+            raise _too_slow() from None
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "Body cut short", code="CUT_SHORT")
+        if chunk := message.get("body"):
+            yield chunk
+        is_more = message.get("more_body", False)
 
 
 async def _unzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -186,14 +191,8 @@ async def _unzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         raise Problem(400, "Body cut short", code="CUT_SHORT", detail="the gzip does not end")
 
 
-@asynccontextmanager
-async def _hurried(seconds: float) -> AsyncIterator[None]:
-    """A block that a slow sender has so long for."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise Problem(408, "Too slow", code="TOO_SLOW") from None
+def _too_slow() -> Problem:
+    return Problem(408, "Too slow", code="TOO_SLOW")
 
 
 _LATER: Final = {"Retry-After": "1"}

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -35,21 +36,20 @@ def stage(number: int) -> list[tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder that the first stage leaves to the second."""
-    root = tmp_path_factory.mktemp("image")
-    for folder in (root, *root.parents[:3]):  # pytest keeps its folders to itself
-        folder.chmod(folder.stat().st_mode | 0o055)
-    (root / "src").mkdir()
-    for name, arguments in stage(0):
-        if name == "COPY":
-            *sources, target = arguments.split()
-            for source in sources:
-                _copy(ROOT / source, root / "src" / target)
-        elif name == "RUN":
-            _run(arguments, root)
-    yield root
-    shutil.rmtree(root)
+def image() -> Iterator[Path]:
+    """The folder that the first stage leaves to the second; pytest's own are for nobody else."""
+    with tempfile.TemporaryDirectory(prefix="ingest-image-") as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        (root / "src").mkdir()
+        for name, arguments in stage(0):
+            if name == "COPY":
+                *sources, target = arguments.split()
+                for source in sources:
+                    _copy(ROOT / source, root / "src" / target)
+            elif name == "RUN":
+                _run(arguments, root)
+        yield root
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -29,20 +29,23 @@ const day = new Day(byId("day"), api, {
 const board = new Board(api, { onUser: followUser, onDay: showDay, onProblem: meet });
 const keyForm = new KeyForm(tryKey);
 let state = "loading";
+let isBeginning = false;
 let wasCut = false;
 
 /** Asks what there is, and shows it; a key is asked for if it takes one. */
 async function begin() {
+  if (isBeginning) return;
+  isBeginning = true;
   try {
     showStatus(await api.status());
     const { users } = await api.users({ limit: 1 });
     notices.clear("request");
-    if (place.read().user === null && !users.length) return beFirst();
-    board.adopt(users[0] ?? null);
-    enter("board");
-    return await board.follow();
+    if (place.read().user === null && !users.length) beFirst();
+    else beBoard(users[0] ?? null);
   } catch (problem) {
-    return meet(problem, { text: "Try again", run: begin });
+    meet(problem, { text: "Try again", run: begin });
+  } finally {
+    isBeginning = false;
   }
 }
 
@@ -53,9 +56,16 @@ function enter(name) {
 }
 
 function beFirst() {
+  if (state === "first") return;
   enter("first");
   showFirstVisit({ hasKey: api.hasKey });
   stream.start(null);
+}
+
+function beBoard(user) {
+  board.adopt(user);
+  enter("board");
+  board.follow();
 }
 
 function followUser(user) {
@@ -117,10 +127,8 @@ function hear({ name, text }) {
 }
 
 function hearTotal(total) {
-  if (state !== "first") return board.put(total);
-  board.adopt(total.user_id);
-  enter("board");
-  return board.load();
+  if (state === "first") beBoard(total.user_id);
+  else board.put(total);
 }
 
 function hearConnection(connection) {
@@ -134,9 +142,11 @@ function hearConnection(connection) {
 async function poll() {
   if (document.hidden || state === "key") return;
   try {
-    showStatus(await api.status());
-  } catch (problem) {
+    const status = await api.status();
     if (state === "key") return; // the key was forgotten meanwhile
+    showStatus(status);
+  } catch (problem) {
+    if (state === "key") return;
     byId("service").textContent = "Does not answer";
     byId("service").dataset.ready = "false";
     if (problem.status === 401) meet(problem);

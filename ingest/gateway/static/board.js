@@ -103,13 +103,16 @@ export class Board {
   async refresh() {
     const days = this.#days;
     if (!days) return;
+    const wasEmpty = !days.size;
     try {
       for await (const page of this.#api.days(days.user, this.#loading?.signal)) page.forEach((total) => days.put(total));
     } catch (problem) {
       if (problem.name !== "AbortError") this.#hooks.onProblem(problem);
       return;
     }
-    if (days === this.#days) this.#arrived();
+    if (days !== this.#days) return;
+    if (wasEmpty) this.#takeSpan();
+    this.#redraw();
   }
 
   /** A total that came by the stream. */
@@ -118,8 +121,9 @@ export class Board {
     const last = this.#days.last;
     if (!Object.keys(total.devices).length || !this.#days.put(total)) return;
     const day = numberOf(total.date);
-    if (this.#span && day > last && this.#span.last >= last) this.#span = holding(this.#span, day);
-    this.#arrived();
+    if (last === undefined) this.#takeSpan();
+    else if (day > last && this.#span.last >= last) this.#span = holding(this.#span, day);
+    this.#redraw();
     if (total.date === this.#shown.day) this.#tellDaySoon();
   }
 
@@ -200,11 +204,6 @@ export class Board {
   #reach(day) {
     this.#reached = day;
     this.#show(holding(this.#span, day));
-  }
-
-  #arrived() {
-    if (this.#days.size && !this.#span) this.#takeSpan();
-    this.#redraw();
   }
 
   /** Draws before the next frame, however often it is asked for. */

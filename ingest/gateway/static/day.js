@@ -60,7 +60,7 @@ export class Day {
     const { before, after } = this.#hooks.beside(this.#shown.date);
     const step = (text, day) => element("button", { type: "button", disabled: day === null, onclick: () => this.#hooks.onStep(day) }, text);
     const held = [...buttons.children].indexOf(document.activeElement);
-    fill(buttons, step("← Day before", before), step("Day after →", after),
+    fill(buttons, step("← Before", before), step("After →", after),
       element("button", { type: "button", onclick: this.#hooks.onClose }, "Close"));
     if (held !== -1) (buttons.children[held].disabled ? buttons.children[2] : buttons.children[held]).focus();
   }

@@ -86,7 +86,7 @@ export class Live {
     this.#drawSpeed();
     if (!this.#isStale && !isForced) return;
     this.#isStale = false;
-    this.#parts.lag.textContent = this.#status?.lag === null || !this.#status ? "–" : number(this.#status.lag);
+    this.#parts.lag.textContent = number(this.#status?.waiting);
     this.#drawCounts();
     this.#drawOutcomes();
   }

@@ -3,6 +3,8 @@
 import { element, fill } from "./elements.js";
 
 const PAGE = 50;
+const USER = /^[A-Za-z0-9._:@-]{1,128}$/;
+const CHARACTERS = "-.0123456789:@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"; // in their order
 
 export class Picker {
   #input;
@@ -34,10 +36,12 @@ export class Picker {
     this.#input.value = this.#chosen;
   }
 
-  /** Users whose name begins so: the list is in order, so it is read on from there. */
+  /** Users whose name begins so: the list is in order, so it is read from there on. */
   async #look(start) {
     this.#users = [];
-    await this.#read(start, start || null);
+    this.#next = null;
+    if (!start || USER.test(start)) await this.#read(start, before(start));
+    else this.#fill([option("A user has only letters, digits and . _ : @ -", { "aria-disabled": "true" })]);
   }
 
   async #read(start, after) {
@@ -56,11 +60,15 @@ export class Picker {
   }
 
   #open(start) {
-    const options = this.#users.map((user) => ({ user, text: user }));
-    if (start && !this.#users.includes(start)) options.unshift({ user: start, text: `Show “${start}”` });
-    const more = this.#next ? [element("li", { role: "option", class: "more", "data-more": start }, "More users …")] : [];
-    fill(this.#list, ...options.map(({ user, text }) => element("li", { role: "option", "data-user": user }, text)), ...more);
-    [...this.#list.children].forEach((option, index) => { option.id = `user-${index}`; });
+    const options = this.#users.map((user) => option(user, { "data-user": user }));
+    if (start && !this.#users.includes(start)) options.unshift(option(`Show “${start}”`, { "data-user": start }));
+    if (this.#next) options.push(option("More users …", { class: "more", "data-more": start }));
+    this.#fill(options);
+  }
+
+  #fill(options) {
+    fill(this.#list, ...options);
+    options.forEach((one, index) => { one.id = `user-${index}`; });
     this.#list.hidden = !this.#list.children.length;
     this.#input.setAttribute("aria-expanded", !this.#list.hidden);
     this.#mark(-1);
@@ -80,7 +88,7 @@ export class Picker {
 
   #mark(index) {
     this.#active = index;
-    [...this.#list.children].forEach((option, place) => option.setAttribute("aria-selected", place === index));
+    [...this.#list.children].forEach((one, place) => one.setAttribute("aria-selected", place === index));
     const active = this.#list.children[index];
     if (active) this.#input.setAttribute("aria-activedescendant", active.id);
     else this.#input.removeAttribute("aria-activedescendant");
@@ -101,13 +109,12 @@ export class Picker {
   #enter() {
     const typed = this.#input.value.trim();
     if (this.#active !== -1) this.#take(this.#list.children[this.#active]);
-    else if (typed) this.#choose(typed);
+    else if (USER.test(typed)) this.#choose(typed);
   }
 
-  #take(option) {
-    if (!option) return;
-    if (option.dataset.user) this.#choose(option.dataset.user);
-    else this.#read(option.dataset.more, this.#next);
+  #take(one) {
+    if (one?.dataset.user) this.#choose(one.dataset.user);
+    else if (one?.classList.contains("more")) this.#read(one.dataset.more, this.#next);
   }
 
   #choose(user) {
@@ -116,4 +123,15 @@ export class Picker {
     this.#close();
     this.#hooks.onChoose(user);
   }
+}
+
+function option(text, attributes) {
+  return element("li", { role: "option", ...attributes }, text);
+}
+
+/** A name to read on behind, so that the first that is read begins so; null for the first of all. */
+function before(start) {
+  if (start === "") return null;
+  const place = CHARACTERS.indexOf(start.at(-1));
+  return place === 0 ? before(start.slice(0, -1)) : start.slice(0, -1) + CHARACTERS[place - 1];
 }

@@ -35,7 +35,7 @@ export class Stream {
         await this.#read(user, signal, () => { failures = 0; });
       } catch (error) {
         if (signal.aborted) return;
-        if (error.status === 401 || error.status === 403) {
+        if (isFinal(error.status)) {
           this.#tell(signal, { name: "refused", problem: error });
           return;
         }
@@ -99,6 +99,11 @@ export function parser(onEvent) {
     rest = parts.pop();
     parts.forEach(take);
   };
+}
+
+/** Whether asking again the same way is of no use. */
+function isFinal(status) {
+  return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
 function waitMs(failures) {
