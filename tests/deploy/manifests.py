@@ -59,6 +59,10 @@ def worker(overlay: str) -> Document:
     return the(overlay, "Deployment", "ingest-worker")
 
 
+def gateway(overlay: str) -> Document:
+    return the(overlay, "Deployment", "ingest-gateway")
+
+
 def pods(overlay: str) -> Iterator[Document]:
     """The specification of every pod that an overlay starts."""
     for document in rendered(overlay):
@@ -70,11 +74,13 @@ def containers(pod: Document) -> list[Document]:
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
-def settings(overlay: str) -> dict[str, str]:
-    """The settings that a worker of an overlay finds in its environment, passwords excepted."""
-    (container,) = worker(overlay)["spec"]["template"]["spec"]["containers"]
+def settings(overlay: str, deployment: str = "ingest-worker") -> dict[str, str]:
+    """The settings that a pod of ours finds in its environment, passwords excepted."""
+    spec = the(overlay, "Deployment", deployment)["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
     names = [e["configMapRef"]["name"] for e in container["envFrom"] if "configMapRef" in e]
-    return {k: v for name in names for k, v in the(overlay, "ConfigMap", name)["data"].items()}
+    shared = {k: v for name in names for k, v in the(overlay, "ConfigMap", name)["data"].items()}
+    return shared | {e["name"]: e["value"] for e in container.get("env", [])}
 
 
 def mebibytes(quantity: str) -> int:

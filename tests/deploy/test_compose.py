@@ -1,20 +1,24 @@
 """The compose file is what Compose takes, and starts what it says, for this machine only."""
 
 import re
+import sys
+from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ingest.gateway.keys import Scope, keys_in
 from ingest.settings import Settings
-from tests.deploy.manifests import ROOT, mebibytes, need, ran, worker
+from tests.deploy.manifests import K8S, ROOT, Document, gateway, mebibytes, need, ran, worker
 
 FILE = ROOT / "docker-compose.yml"
 COMPOSE = yaml.safe_load(FILE.read_text())
 SERVICES = COMPOSE["services"]
-ONCE = {"topics", "database", "demo"}  # they end, so they are waited for instead of asked
-OURS = {"topics", "database", "worker", "demo"}
+ONCE = {"topics", "database", "keys", "demo"}  # they end, so they are waited for instead of asked
+OURS = {"topics", "database", "keys", "worker", "gateway", "demo"}
+Deployed = Callable[[str], Document]
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)")
 
 each_service = pytest.mark.parametrize("name", sorted(SERVICES))
@@ -66,11 +70,11 @@ def test_its_health_is_asked_or_it_ends(name: str):
 @each_service
 def test_it_waits_for_what_it_needs(name: str):
     needed = SERVICES[name].get("depends_on", {})
-    if name not in {"kafka", "mongo"}:
+    if name not in {"kafka", "mongo", "keys"}:
         assert needed
     for other, how in needed.items():
         wanted = "service_completed_successfully" if other in ONCE else "service_healthy"
-        if (name, other) == ("prometheus", "worker"):  # to see why a worker is not healthy
+        if name == "prometheus":  # to see why one is not healthy
             wanted = "service_started"
         assert how == {"condition": wanted}
 
@@ -118,12 +122,49 @@ def test_every_setting_is_one(name: str, monkeypatch: pytest.MonkeyPatch):
     assert uri == "mongodb://ingest:p%40ss%2Fword@mongo:27017/ingest?replicaSet=rs0"
 
 
-def test_a_worker_has_the_memory_and_the_time_that_it_has_in_kubernetes():
-    pod = worker("local")["spec"]["template"]["spec"]
+@pytest.mark.parametrize(("name", "deployed"), [("worker", worker), ("gateway", gateway)])
+def test_it_has_the_memory_and_the_time_that_it_has_in_kubernetes(name: str, deployed: Deployed):
+    pod = deployed("local")["spec"]["template"]["spec"]
     limit = pod["containers"][0]["resources"]["limits"]["memory"]
-    ours = SERVICES["worker"]
+    ours = SERVICES[name]
     assert mebibytes(ours["deploy"]["resources"]["limits"]["memory"]) == mebibytes(limit)
     assert ours["stop_grace_period"] == f"{pod['terminationGracePeriodSeconds']}s"
+
+
+def test_a_gateway_is_started_as_in_kubernetes(monkeypatch: pytest.MonkeyPatch):
+    (container,) = gateway("local")["spec"]["template"]["spec"]["containers"]
+    service = SERVICES["gateway"]
+    assert service["command"] == container["args"]
+    environment = service["environment"]
+    assert environment.items() >= SERVICES["worker"]["environment"].items()
+    for variable in ("GATEWAY_MODE", "WEB_PORT"):
+        monkeypatch.setenv(variable, environment[variable])
+    loaded = Settings()
+    assert loaded.gateway_mode == "kafka"
+    assert service["ports"] == [f"127.0.0.1:{loaded.web_port}:{loaded.web_port}"]
+    assert str(loaded.web_port) in service["command"]  # or its health check asks elsewhere
+
+
+def test_keys_are_made_once_by_who_may_write_them_and_read_by_who_may_not(tmp_path: Path):
+    service = SERVICES["keys"]
+    file = Path(service["environment"]["API_KEYS_FILE"])
+    assert SERVICES["gateway"]["environment"]["API_KEYS_FILE"] == str(file)
+    assert service["volumes"] == [f"keys:{file.parent}"]
+    assert SERVICES["gateway"]["volumes"] == [f"keys:{file.parent}:ro"]
+    # A volume begins as the folder of the image is.
+    assert (
+        f"install -d -m 0700 -o 10001 -g 10001 {file.parent}\n" in (K8S / "Dockerfile").read_text()
+    )
+    here = tmp_path / file.name
+    (command,) = service["command"]
+    bins = Path(sys.executable).parent
+    shell = ["env", f"PATH={bins}:/usr/bin:/bin", f"PYTHONPATH={ROOT}", f"API_KEYS_FILE={here}"]
+    shell += service["entrypoint"]
+    made, again = (ran(*shell, command.replace("$$", "$")) for _ in range(2))
+    assert made.startswith("ik_")
+    assert again == ""
+    assert [key.scopes for key in keys_in(here)] == [(Scope.ADMIN,)]
+    assert here.stat().st_mode & 0o777 == 0o600
 
 
 def test_prometheus_takes_its_configuration_and_the_alerts(tmp_path: Path):
@@ -135,11 +176,13 @@ def test_prometheus_takes_its_configuration_and_the_alerts(tmp_path: Path):
     )
     promtool = need("promtool", "Debian's package prometheus")
     assert "rules found" in ran(promtool, "check", "config", tmp_path / "prometheus.yml")
-    (job,) = yaml.safe_load(content)["scrape_configs"]
-    assert job["job_name"] == "ingest-worker"  # what alerts and dashboard ask for
-    (lookup,) = job["dns_sd_configs"]
-    assert lookup["names"] == ["worker"]
-    assert lookup["port"] == Settings.model_fields["web_port"].default
+    jobs = {job["job_name"]: job for job in yaml.safe_load(content)["scrape_configs"]}
+    assert jobs.keys() == {"ingest-worker", "ingest-gateway"}  # what alerts and dashboard ask for
+    for job, name in (("ingest-worker", "worker"), ("ingest-gateway", "gateway")):
+        (lookup,) = jobs[job]["dns_sd_configs"]
+        assert lookup["names"] == [name]
+        default = Settings.model_fields["web_port"].default
+        assert lookup["port"] == int(SERVICES[name]["environment"].get("WEB_PORT", default))
 
 
 def test_grafana_has_prometheus_and_the_dashboard():

@@ -17,6 +17,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 TARGETS = [(panel["title"], target) for panel in PANELS for target in panel["targets"]]
 OF_GRAFANA = {"__rate_interval", "__range"}
 CHOSEN = {"type": "prometheus", "uid": "${datasource}"}
+CHOSEN_WORKERS = 'job="$job", instance=~"$instance"'
 COLOURS = {
     "accepted": "green",
     "duplicate": "blue",
@@ -24,6 +25,19 @@ COLOURS = {
     "stale": "orange",
     "rejected": "red",
 }
+
+
+def in_section(title):
+    """The panels below the row of this title."""
+    row, found = "", []
+    for panel in DASHBOARD["panels"]:
+        row = panel["title"] if panel["type"] == "row" else row
+        if row == title and panel["type"] != "row":
+            found.append(panel)
+    return found
+
+
+OF_GATEWAYS = [target for panel in in_section("Gateway") for target in panel["targets"]]
 
 
 def panels(test):
@@ -106,8 +120,18 @@ def test_a_misspelled_metric_is_noticed(name):
 
 
 @targets
-def test_every_metric_is_asked_of_the_chosen_job_and_workers(target):
-    assert all(labels >= {"job", "instance"} for labels in named(target["expr"]).values())
+def test_every_metric_is_asked_of_the_chosen_job_and_workers_or_of_all_gateways(target):
+    of_gateways = target in OF_GATEWAYS
+    assert all("job" in labels for labels in named(target["expr"]).values())
+    for matchers in re.findall(r"{([^{}]*)}", target["expr"]):
+        assert matchers.startswith('job="ingest-gateway"' if of_gateways else CHOSEN_WORKERS)
+
+
+def test_the_job_to_choose_is_no_gateway():
+    (job,) = (v for v in DASHBOARD["templating"]["list"] if v["name"] == "job")
+    keeps = re.compile(job["regex"].strip("/"))
+    assert not keeps.search("ingest-gateway")
+    assert keeps.search("ingest-worker").group() == "ingest-worker"
 
 
 @targets

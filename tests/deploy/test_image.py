@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -35,21 +36,20 @@ def stage(number: int) -> list[tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder that the first stage leaves to the second."""
-    root = tmp_path_factory.mktemp("image")
-    for folder in (root, *root.parents[:3]):  # pytest keeps its folders to itself
-        folder.chmod(folder.stat().st_mode | 0o055)
-    (root / "src").mkdir()
-    for name, arguments in stage(0):
-        if name == "COPY":
-            *sources, target = arguments.split()
-            for source in sources:
-                _copy(ROOT / source, root / "src" / target)
-        elif name == "RUN":
-            _run(arguments, root)
-    yield root
-    shutil.rmtree(root)
+def image() -> Iterator[Path]:
+    """The folder that the first stage leaves to the second; pytest's own are for nobody else."""
+    with tempfile.TemporaryDirectory(prefix="ingest-image-") as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        (root / "src").mkdir()
+        for name, arguments in stage(0):
+            if name == "COPY":
+                *sources, target = arguments.split()
+                for source in sources:
+                    _copy(ROOT / source, root / "src" / target)
+            elif name == "RUN":
+                _run(arguments, root)
+        yield root
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -115,6 +115,12 @@ def test_its_health_check_says_that_nothing_runs(image: Path):
 
 def test_it_has_all_that_a_worker_imports(image: Path):
     inside(image, "python", "-c", "import ingest.worker.run")
+
+
+def test_it_has_all_that_a_gateway_imports_and_shows(image: Path):
+    code = "import ingest.gateway.serve, ingest.gateway.page as page\n"
+    code += "assert (page.STATIC / 'index.html').is_file()"
+    inside(image, "python", "-c", code)
 
 
 def test_it_has_the_locked_versions_and_no_installer(image: Path):

@@ -1,16 +1,21 @@
-"""Every overlay is what Kubernetes takes, and keeps what the workers count on."""
+"""Every overlay is what Kubernetes takes, and keeps what workers and gateways count on."""
 
 import json
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
+import typer
 
+from ingest.cli import app
+from ingest.gateway import health, page, push, queries, stream
+from ingest.gateway.app import SEND_SECONDS
 from ingest.settings import Settings
 from tests.deploy.manifests import (
     OVERLAYS,
     Document,
     containers,
+    gateway,
     need,
     of_kind,
     pods,
@@ -32,7 +37,13 @@ CUSTOM = {
 # What the secret `ingest` has: the logins, the two of MongoDB by the names that its address has.
 SECRET = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "MONGODB_USER", "MONGODB_PASSWORD"}
 
+PARTS = (push, queries, stream, health, page)
+ROUTES = {route.path for part in PARTS for route in part.router.routes}
+ROUTES |= {"/static", "/openapi.json"}
+DEPLOYMENTS = ["ingest-worker", "ingest-gateway"]
+
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+each_deployment = pytest.mark.parametrize("name", DEPLOYMENTS)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -78,9 +89,10 @@ def _compile(models: Path, documents: list[Document]) -> None:
     ran(models / "node_modules/.bin/tsc", *flags, "documents.ts", cwd=models)
 
 
+@each_deployment
 @each_overlay
-def test_every_setting_is_one(overlay: str):
-    names = {*settings(overlay)}
+def test_every_setting_is_one(overlay: str, name: str):
+    names = {*settings(overlay, name)}
     assert names
     assert names <= {field.upper() for field in Settings.model_fields}
 
@@ -92,6 +104,53 @@ def test_the_settings_start_a_worker(overlay: str, monkeypatch: pytest.MonkeyPat
     loaded = Settings()
     assert loaded.repository_backend == "mongodb"
     assert loaded.web_host == "0.0.0.0"  # noqa: S104 - in a container
+
+
+@each_overlay
+def test_the_settings_start_a_gateway(overlay: str, monkeypatch: pytest.MonkeyPatch):
+    found = settings(overlay, "ingest-gateway")
+    for name, value in found.items() | dict.fromkeys(SECRET, "x").items():
+        monkeypatch.setenv(name, value)
+    loaded = Settings()
+    assert loaded.gateway_mode == "kafka"  # many of them may write there; only one could judge
+    assert loaded.repository_backend == "mongodb"
+    assert str(loaded.web_port) == _listens(overlay)["port"]
+    (container,) = _pod(gateway(overlay))["containers"]
+    ours, keys = _keys_of(_pod(gateway(overlay)))
+    (mount,) = (m for m in container["volumeMounts"] if m["name"] == ours)
+    assert mount == {"name": ours, "mountPath": str(loaded.api_keys_file.parent), "readOnly": True}
+    assert [item["path"] for item in keys["items"]] == [loaded.api_keys_file.name]
+
+
+@each_overlay
+def test_its_user_may_read_the_keys_and_nobody_else(overlay: str):
+    pod = _pod(gateway(overlay))
+    _, keys = _keys_of(pod)
+    assert keys["secretName"] == "ingest-api-keys"
+    assert not keys.get("optional")  # without keys it would end; so it waits for them
+    assert keys["defaultMode"] == 0o440
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+
+
+def _pod(deployment: Document) -> Document:
+    return deployment["spec"]["template"]["spec"]
+
+
+def _keys_of(pod: Document) -> tuple[str, Document]:
+    """The name of the volume with the keys, and its secret."""
+    ((name, secret),) = ((v["name"], v["secret"]) for v in pod["volumes"] if "secret" in v)
+    return name, secret
+
+
+def _listens(overlay: str) -> dict[str, str]:
+    """Where a gateway is told to listen, by the options that its command has."""
+    (container,) = _pod(gateway(overlay))["containers"]
+    command, *options = container["args"]
+    assert command == "serve"
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    serve = typer.main.get_command(app).commands["serve"]
+    assert given.keys() <= {name for option in serve.params for name in option.opts}
+    return {name.removeprefix("--"): value for name, value in given.items()}
 
 
 def test_production_logs_in_over_tls(monkeypatch: pytest.MonkeyPatch):
@@ -108,9 +167,10 @@ def test_production_logs_in_over_tls(monkeypatch: pytest.MonkeyPatch):
         assert trigger["metadata"]["tls"] == "enable"
 
 
+@each_deployment
 @each_overlay
-def test_it_has_time_to_stop(overlay: str):
-    pod = worker(overlay)["spec"]["template"]["spec"]
+def test_it_has_time_to_stop(overlay: str, name: str):
+    pod = _pod(the(overlay, "Deployment", name))
     (container,) = pod["containers"]
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
@@ -119,8 +179,19 @@ def test_it_has_time_to_stop(overlay: str):
 
 
 @each_overlay
-def test_a_release_never_has_fewer_consumers_than_before(overlay: str):
-    strategy = worker(overlay)["spec"].get("strategy", {})
+def test_a_gateway_has_time_to_be_forgotten_and_to_write_what_it_has(overlay: str):
+    pod = _pod(gateway(overlay))
+    (container,) = pod["containers"]
+    _, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert int(seconds) >= 5  # until every proxy has heard of it
+    stop_seconds = int(seconds) + float(settings(overlay)["SHUTDOWN_SECONDS"])
+    assert pod["terminationGracePeriodSeconds"] >= stop_seconds + SEND_SECONDS + 5
+
+
+@each_deployment
+@each_overlay
+def test_a_release_never_has_fewer_than_before(overlay: str, name: str):
+    strategy = the(overlay, "Deployment", name)["spec"].get("strategy", {})
     assert strategy.get("type", "RollingUpdate") == "RollingUpdate"
     assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
@@ -150,12 +221,67 @@ def test_the_lag_of_both_topics_of_the_group_scales_it():
 
 
 @each_overlay
-def test_probes_ask_the_pages_that_a_worker_has(overlay: str):
-    (container,) = worker(overlay)["spec"]["template"]["spec"]["containers"]
+def test_there_are_two_gateways_at_least_and_more_for_the_processor(overlay: str):
+    scalers = of_kind(overlay, "HorizontalPodAutoscaler")
+    least = [gateway(overlay)["spec"].get("replicas", 0)]
+    for scaler in scalers:
+        spec = scaler["spec"]
+        assert spec["scaleTargetRef"]["name"] == "ingest-gateway"
+        assert [metric["resource"]["name"] for metric in spec["metrics"]] == ["cpu"]
+        assert spec["minReplicas"] < spec["maxReplicas"]
+        assert "replicas" not in gateway(overlay)["spec"]  # or applying would set it back
+        least = [spec["minReplicas"]]
+    assert least >= [2]
+    assert len(scalers) == (overlay == "production")
+
+
+@each_deployment
+@each_overlay
+def test_its_pods_are_spread_over_zones_and_nodes(overlay: str, name: str):
+    spec = the(overlay, "Deployment", name)["spec"]
+    spread = spec["template"]["spec"]["topologySpreadConstraints"]
+    keys = {constraint["topologyKey"] for constraint in spread}
+    assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    for constraint in spread:
+        assert constraint["labelSelector"] == spec["selector"]
+
+
+@each_deployment
+@each_overlay
+def test_probes_ask_the_pages_that_there_are(overlay: str, name: str):
+    (container,) = _pod(the(overlay, "Deployment", name))["containers"]
     (port,) = container["ports"]
-    assert str(port["containerPort"]) == settings(overlay)["WEB_PORT"]
-    for probe, page in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/readyz")):
-        assert container[f"{probe}Probe"]["httpGet"] == {"path": page, "port": port["name"]}
+    assert str(port["containerPort"]) == settings(overlay, name)["WEB_PORT"]
+    for probe, path in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/readyz")):
+        assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": port["name"]}
+
+
+@each_overlay
+def test_a_gateway_has_the_pages_that_probes_and_the_way_in_name(overlay: str):
+    (container,) = _pod(gateway(overlay))["containers"]
+    paths = {
+        container[f"{p}Probe"]["httpGet"]["path"] for p in ("startup", "liveness", "readiness")
+    }
+    assert paths <= ROUTES
+    assert _listens(overlay)["host"] == "0.0.0.0"  # noqa: S104 - in a pod
+
+
+def test_the_way_in_is_over_tls_and_to_what_asks_for_a_key_or_holds_no_data():
+    spec = the("production", "Ingress", "ingest-gateway")["spec"]
+    (rule,) = spec["rules"]
+    assert [tls["hosts"] for tls in spec["tls"]] == [[rule["host"]]]
+    assert all(tls["secretName"] for tls in spec["tls"])
+    service = the("production", "Service", "ingest-gateway")
+    (port,) = service["spec"]["ports"]
+    backend = {"name": service["metadata"]["name"], "port": {"name": port["name"]}}
+    assert all(path["backend"]["service"] == backend for path in rule["http"]["paths"])
+    exact = {p["path"] for p in rule["http"]["paths"] if p["pathType"] == "Exact"}
+    prefixes = {p["path"] for p in rule["http"]["paths"] if p["pathType"] == "Prefix"}
+    within = {
+        route for route in ROUTES for prefix in prefixes if f"{route}/".startswith(f"{prefix}/")
+    }
+    assert ROUTES - within - exact == {"/livez", "/readyz", "/metrics"}
+    assert exact | prefixes <= ROUTES | {"/v1"}
 
 
 @each_overlay
@@ -183,33 +309,64 @@ def test_every_pod_is_restricted(overlay: str):
 @each_overlay
 def test_our_containers_write_nowhere_but_to_tmp(overlay: str):
     ours = [c for pod in pods(overlay) for c in containers(pod) if "ingest" in c["image"]]
-    assert len(ours) == 3  # a worker, and the two of the job
+    assert len(ours) == 4  # a worker, a gateway, and the two of the job
     for container in ours:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
-        assert {mount["mountPath"] for mount in container.get("volumeMounts", [])} <= {"/tmp"}  # noqa: S108
+        written = {
+            m["mountPath"] for m in container.get("volumeMounts", []) if not m.get("readOnly")
+        }
+        assert written <= {"/tmp"}  # noqa: S108
+
+
+@each_deployment
+@each_overlay
+def test_what_selects_its_pods_finds_them_and_no_others(overlay: str, name: str):
+    spec = the(overlay, "Deployment", name)["spec"]
+    selectors = [
+        spec["selector"]["matchLabels"],
+        the(overlay, "Service", name)["spec"]["selector"],
+        the(overlay, "PodDisruptionBudget", name)["spec"]["selector"]["matchLabels"],
+    ]
+    monitors = [m for m in of_kind(overlay, "PodMonitor") if m["metadata"]["name"] == name]
+    selectors += [m["spec"]["selector"]["matchLabels"] for m in monitors]
+    assert len(monitors) == (overlay == "production")
+    for selector in selectors:
+        assert selector.items() <= spec["template"]["metadata"]["labels"].items()
+        for other in _others(overlay, name):
+            assert not selector.items() <= other["metadata"]["labels"].items()
+
+
+def _others(overlay: str, name: str) -> list[Document]:
+    """The templates of all pods but these."""
+    found = [d for d in rendered(overlay) if "template" in d.get("spec", {})]
+    return [d["spec"]["template"] for d in found if d["metadata"]["name"] != name]
+
+
+def test_each_is_scraped_by_its_port_and_known_by_its_job():
+    for name in DEPLOYMENTS:
+        (endpoint,) = the("production", "PodMonitor", name)["spec"]["podMetricsEndpoints"]
+        (container,) = _pod(the("production", "Deployment", name))["containers"]
+        assert [endpoint["port"]] == [port["name"] for port in container["ports"]]
+        assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": name}]
+    assert "/metrics" in ROUTES
 
 
 @each_overlay
-def test_what_selects_workers_finds_them(overlay: str):
-    labels = worker(overlay)["spec"]["template"]["metadata"]["labels"].items()
-    selectors = [
-        worker(overlay)["spec"]["selector"]["matchLabels"],
-        the(overlay, "Service", "ingest-worker")["spec"]["selector"],
-        the(overlay, "PodDisruptionBudget", "ingest-worker")["spec"]["selector"]["matchLabels"],
-        the(overlay, "NetworkPolicy", "ingest")["spec"]["podSelector"]["matchLabels"],
-    ]
-    selectors += [m["spec"]["selector"]["matchLabels"] for m in of_kind(overlay, "PodMonitor")]
-    for selector in selectors:
-        assert selector.items() <= labels
-    (job,) = of_kind(overlay, "Job")
-    policy = the(overlay, "NetworkPolicy", "ingest")["spec"]["podSelector"]["matchLabels"]
-    assert policy.items() <= job["spec"]["template"]["metadata"]["labels"].items()
-    assert not selectors[0].items() <= job["spec"]["template"]["metadata"]["labels"].items()
+def test_a_gateway_is_one_service(overlay: str):
+    spec = the(overlay, "Service", "ingest-gateway")["spec"]
+    assert spec.get("type", "ClusterIP") == "ClusterIP"
+    assert "clusterIP" not in spec
+    assert not spec.get("publishNotReadyAddresses")  # one that is not ready is not pushed to
+    (container,) = _pod(gateway(overlay))["containers"]
+    targets = [port["targetPort"] for port in spec["ports"]]
+    assert targets == [port["name"] for port in container["ports"]]
 
 
 @each_overlay
 def test_only_who_is_named_gets_through(overlay: str):
     policy = the(overlay, "NetworkPolicy", "ingest")["spec"]
+    for pod in _ours(overlay):
+        assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     assert {*policy["policyTypes"]} == {"Ingress", "Egress"}
     (scraper,) = policy["ingress"]
     assert [port["port"] for port in scraper["ports"]] == [int(settings(overlay)["WEB_PORT"])]
@@ -218,6 +375,31 @@ def test_only_who_is_named_gets_through(overlay: str):
     brokers = {int(b.rpartition(":")[2]) for b in settings(overlay)["KAFKA_BROKERS"].split(",")}
     assert brokers | {53, 27017} <= allowed <= {53, 27017, 9092, 9093}
     assert all(rule["to"] for rule in policy["egress"])
+
+
+def _ours(overlay: str) -> list[Document]:
+    """The templates of the pods that run our image."""
+    return [
+        template
+        for template in _others(overlay, "")
+        if any("ingest" in c["image"] for c in containers(template["spec"]))
+    ]
+
+
+@each_overlay
+def test_only_the_way_in_and_the_scraper_get_through_to_a_gateway(overlay: str):
+    policy = the(overlay, "NetworkPolicy", "ingest-gateway")["spec"]
+    assert policy["policyTypes"] == ["Ingress"]  # where to, the policy of all pods says
+    labels = gateway(overlay)["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    (rule,) = policy["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [int(_listens(overlay)["port"])]
+    way_in, scraper = rule["from"]
+    assert way_in.keys() == scraper.keys() == {"namespaceSelector", "podSelector"}
+    assert [scraper] == the(overlay, "NetworkPolicy", "ingest")["spec"]["ingress"][0]["from"]
+    for ingress in of_kind(overlay, "Ingress"):
+        controller = way_in["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+        assert ingress["spec"]["ingressClassName"] == controller
 
 
 def test_what_workers_are_let_through_to_is_there():
@@ -232,11 +414,11 @@ def test_what_workers_are_let_through_to_is_there():
 
 
 @each_overlay
-def test_the_job_prepares_topics_and_database_with_the_image_of_the_workers(overlay: str):
+def test_all_of_ours_have_one_image_and_the_same_settings_and_a_job_prepares(overlay: str):
     (job,) = of_kind(overlay, "Job")
     pod = job["spec"]["template"]["spec"]
     assert [c["args"] for c in containers(pod)] == [["topics", "init"], ["db", "init"]]
     (ours,) = worker(overlay)["spec"]["template"]["spec"]["containers"]
-    for container in containers(pod):
+    for container in [*containers(pod), *_pod(gateway(overlay))["containers"]]:
         assert container["image"] == ours["image"]
         assert container["envFrom"] == ours["envFrom"]
