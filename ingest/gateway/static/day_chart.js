@@ -118,14 +118,13 @@ function kindPaths(points, { x, y, color }) {
   });
 }
 
-function hourly({ words, hours, hourTicks, width, height, x, hourY }, coloringOf) {
+function hourly(plan, coloringOf) {
+  const { words, hours, hourTicks, width, height, hourY } = plan;
   if (!hours.length) return [];
-  const devices = [...new Set(hours.map((hour) => hour.device_id))];
-  const room = x(HOUR_MS) - x(0);
-  const part = (room * 0.8) / devices.length;
-  const paths = devices.map((id, place) => {
+  const { devices, part, startOf } = slotsOf(plan);
+  const paths = devices.map((id) => {
     const bars = hours.filter((hour) => hour.device_id === id).map((hour) =>
-      bar(x(Date.parse(hour.hour)) + room * 0.1 + part * place, hourY(hour[words.field] ?? 0), part * 0.92, height - PLOT.below));
+      bar(startOf(hour), hourY(hour[words.field] ?? 0), part * 0.92, height - PLOT.below));
     return drawn("path", { class: `device c${coloringOf(id).color}`, d: bars.join("") });
   });
   return [
@@ -133,6 +132,15 @@ function hourly({ words, hours, hourTicks, width, height, x, hourY }, coloringOf
     valueAxis(hourTicks, hourY, { left: PLOT.left, right: width - PLOT.right }),
     ...paths,
   ];
+}
+
+/** Where the bars of each device stand, side by side in their hour. */
+function slotsOf({ hours, x }) {
+  const devices = [...new Set(hours.map((hour) => hour.device_id))];
+  const room = x(HOUR_MS) - x(0);
+  const part = (room * 0.8) / devices.length;
+  const startOf = (hour) => x(Date.parse(hour.hour)) + room * 0.1 + part * devices.indexOf(hour.device_id);
+  return { devices, part, startOf };
 }
 
 /** At most so many points; what is more than counted on is kept first. */
@@ -154,11 +162,13 @@ function deltaMarks({ words, chains, x, y }) {
   })));
 }
 
-function hourMarks({ words, hours, x, hourY }) {
+function hourMarks(plan) {
+  const { words, hours, hourY } = plan;
+  const { part, startOf } = slotsOf(plan);
   return hours.map((hour) => {
     const start = Date.parse(hour.hour);
     return {
-      x: x(start + HOUR_MS / 2), y: hourY(hour[words.field] ?? 0),
+      x: startOf(hour) + part / 2, y: hourY(hour[words.field] ?? 0),
       words: [
         `${clockText(start)} to ${clockText(start + HOUR_MS)} UTC, ${hour.device_id}`, `${number(hour[words.field])} ${words.unit}`,
         `heart rate ${number(hour.hr_avg)}`, counted(hour.events, "event"),
