@@ -100,7 +100,7 @@ async function tryKey(key) {
   } catch (problem) {
     api.forgetKey();
     if (problem.status === 401) return "The service does not know this key. Check it and try again.";
-    if (problem.status === 403) return `This key is valid, but lacks the right “read”. ${problem.detail ?? ""}`.trim();
+    if (problem.status === 403) return "This key is valid, but lacks the right “read”.";
     return `${problem.message}. ${problem.advice}`;
   }
   enter("loading");
