@@ -21,7 +21,7 @@ from prometheus_client import (
 from ingest.core.dedupe import Verdict
 from ingest.core.records import Kind
 from ingest.errors import BatchRetryable, QueueUnavailable, Reason, StoreUnavailable
-from ingest.outcome import Outcome
+from ingest.outcome import Outcome, Verdicts
 from ingest.ports import Store
 
 Port = TypeVar("Port")
@@ -104,6 +104,12 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._forwarded = Counter(
+            "ingest_http_forwarded_records",
+            "Records written to Kafka, for workers.",
+            ["topic"],
+            registry=registry,
+        )
         self.waiting = Gauge("ingest_http_waiting", "Pushed messages waiting.", registry=registry)
         self.body_bytes = Gauge("ingest_http_body_bytes", "Bodies in hand.", registry=registry)
         self.ready = Gauge(
@@ -149,6 +155,20 @@ class Metrics:
         """One more request is answered; the route is a template, one of a few."""
         self._requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
+
+    def forward(self, topic: str, verdicts: Sequence[Verdicts]) -> None:
+        """Some more messages are in Kafka, but for those whose user nobody can tell."""
+        for own in verdicts:
+            self._forwarded.labels(topic).inc(own.records - own.rejected)
+            for refusal in own.refusals:
+                self._records.labels(topic, Verdict.REJECTED.value).inc(refusal.records)
+                self._rejections.labels(topic, refusal.reason.value).inc(refusal.records)
+        self._messages.inc(len(verdicts))
+
+    def records_forwarded(self) -> dict[str, int]:
+        """How many records are in Kafka, and how many showed at once that they will be refused."""
+        rejected = self.records_by_verdict()[Verdict.REJECTED.value]
+        return {"forwarded": _sums(self._forwarded, "").get("", 0), "rejected": rejected}
 
     def messages_done(self) -> int:
         """How many messages are done."""

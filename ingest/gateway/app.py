@@ -172,7 +172,9 @@ async def _forwarding(app: FastAPI, stack: AsyncExitStack) -> Run:
     app.state.topics = KafkaTopics(producer, names)  # for tombstones
     app.state.lag = Lag(partial(lag_of, connection, settings.kafka_group, [*names.kinds]))
     await stack.enter_async_context(feeding(app.state.hub, connection, names.daily_totals))
-    return towards(producer, {kind: name for name, kind in names.kinds.items()}, settings)
+    return towards(
+        producer, {kind: name for name, kind in names.kinds.items()}, settings, app.state.metrics
+    )
 
 
 def _describe(app: FastAPI) -> None:

@@ -77,7 +77,9 @@ async def show_status(request: Request, _: Reader) -> Status:
         "reason": problem,
         "lag": await state.lag(),
         "messages": metrics.messages_done(),
-        "records": metrics.records_by_verdict(),
+        "records": metrics.records_by_verdict()
+        if settings.gateway_mode == "embedded"
+        else metrics.records_forwarded(),
         "rejections": metrics.rejections_by_reason(),
         "uptime_seconds": int(time.monotonic() - state.began_at),
     }

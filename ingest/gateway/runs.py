@@ -33,7 +33,9 @@ def through(pipeline: Pipeline, metrics: Metrics, on_outcome: Callable[[Outcome]
     return run
 
 
-def towards(producer: "Producer", topics: Mapping[Kind, str], settings: Settings) -> Run:
+def towards(
+    producer: "Producer", topics: Mapping[Kind, str], settings: Settings, metrics: Metrics
+) -> Run:
     """Batches to the input topics, keyed by user; done when every in-sync replica has them.
 
     What no worker could tell the user of is not sent: whoever pushed it is told. Records that a
@@ -51,7 +53,12 @@ def towards(producer: "Producer", topics: Mapping[Kind, str], settings: Settings
         ]
         if outgoing:
             await producer.send(outgoing)
-        return [_seen(parts) for parts in decoded]
+        seen = [_seen(parts) for parts in decoded]
+        for kind, origin in ORIGINS.items():
+            own = [v for m, v in zip(messages, seen, strict=True) if m.kind is kind]
+            if own:
+                metrics.forward(origin, own)
+        return seen
 
     return run
 

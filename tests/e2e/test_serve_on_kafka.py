@@ -65,7 +65,10 @@ async def test_what_names_no_user_is_not_sent(fleet: Fleet):
         assert [refused["message"] for refused in answer.json()["refused"]] == [0, 1]
         partly = await client.post(EVENTS, content=events(event(1), event(2, -1)), headers=JSON)
         assert [refused["record"] for refused in partly.json()["refused"]] == [1]
-        assert (await client.get("/v1/status")).json()["lag"] == 1
+        status = (await client.get("/v1/status")).json()
+        assert status["lag"] == 1
+        assert status["records"] == {"forwarded": 1, "rejected": 3}
+        assert status["rejections"]["NEGATIVE_VALUE"] == 1
 
 
 async def test_a_key_that_a_worker_remembers_is_for_no_other_message(fleet: Fleet):
