@@ -115,11 +115,18 @@ async def groups_of(
 async def _lines(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
     rest = b""
     async for piece in _pieces(request, idle_seconds):
-        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > MESSAGE_BYTES_MAX:  # it is refused by its length already
+            _, end, others = piece.partition(b"\n")
+            left = end + others
+        else:
+            left = piece
+        if not left or (not rest and left.isspace()):
+            continue  # at the speed of memory: little that was zipped may be very much of this
+        *lines, rest = (rest + left).split(b"\n")
         for line in lines:
             if kept := line.strip():
                 yield kept[: MESSAGE_BYTES_MAX + 1]
-        rest = rest[: MESSAGE_BYTES_MAX + 1]  # it is refused by its length already
+        rest = rest.lstrip()[: MESSAGE_BYTES_MAX + 1]
     if kept := rest.strip():
         yield kept
 
@@ -187,6 +194,7 @@ async def _unzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                 left = inflating.unused_data
                 inflating, is_begun = zlib.decompressobj(wbits=31), False
             yield piece
+            await asyncio.sleep(0)  # a chunk may be a thousand pieces, and others have their turn
     if is_begun:
         raise Problem(400, "Body cut short", code="CUT_SHORT", detail="the gzip does not end")
 
