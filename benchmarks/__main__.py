@@ -22,6 +22,7 @@ from benchmarks.crash import crashes
 from benchmarks.inserts import inserts
 from benchmarks.machine import machine, versions, watched
 from benchmarks.measuring import servers_to_second_core
+from benchmarks.over_http import http
 from benchmarks.plan import DEFAULT, FULL, QUICK, Plan
 from benchmarks.scale import scale
 from benchmarks.servers import Ground, broker, kafka_version, server
@@ -37,6 +38,7 @@ SECTIONS: Final[dict[str, Callable[[Plan, Ground], Rows]]] = {
     "backends": backends,
     "scale": scale,
     "inserts": inserts,
+    "http": http,
 }
 
 
