@@ -8,7 +8,8 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from selectors import SelectSelector
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -98,10 +99,11 @@ class _Client:
         self._requests = requests
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @asynccontextmanager
     async def connected(
         self, connections: int, on_answer: Callable[[_Connection], None]
-    ) -> list[_Connection]:
-        """New connections; `on_answer` is told of each that has its answer."""
+    ) -> AsyncIterator[list[_Connection]]:
+        """New connections, closed in the end; `on_answer` is told of each that has its answer."""
 
         def answered(connection: _Connection, body: bytes) -> None:
             self.answers.append(body)
@@ -110,13 +112,18 @@ class _Client:
                 self._done.set_result(None)
 
         loop = asyncio.get_running_loop()
-        made = [
-            await loop.create_connection(
-                lambda: _Connection(answered, self._failed), HOST, self._port
-            )
-            for _ in range(connections)
-        ]
-        return [connection for _, connection in made]
+        made: list[_Connection] = []
+        try:
+            for _ in range(connections):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(answered, self._failed), HOST, self._port
+                )
+                made.append(connection)
+            yield made
+        finally:
+            for connection in made:
+                connection.close()
+            await asyncio.sleep(0)  # they are told that they are closed
 
     async def finished(self) -> None:
         """Return when every request has its answer."""
@@ -135,12 +142,10 @@ async def _saturate(port: int, requests: Sequence[bytes], connections: int) -> S
             connection.send(request)
 
     client = _Client(port, len(requests))
-    made = await client.connected(connections, send_next)
-    for connection in made:
-        send_next(connection)
-    await client.finished()
-    for connection in made:
-        connection.close()
+    async with client.connected(connections, send_next) as made:
+        for connection in made:
+            send_next(connection)
+        await client.finished()
     return client.answers
 
 
@@ -161,18 +166,16 @@ async def _visit(port: int, requests: Sequence[bytes], connections: int, rate: f
             free.pop().send(request, due)
 
     client = _Client(port, len(requests))
-    made = await client.connected(connections, is_free)
-    free += made
-    began = time.perf_counter()
-    for place, request in enumerate(requests):
-        due = began + place / rate
-        await asyncio.sleep(due - time.perf_counter())
-        delays.append(time.perf_counter() - due)
-        waiting.append((request, due))
-        send_waiting()
-    await client.finished()
-    for connection in made:
-        connection.close()
+    async with client.connected(connections, is_free) as made:
+        free += made
+        began = time.perf_counter()
+        for place, request in enumerate(requests):
+            due = began + place / rate
+            await asyncio.sleep(due - time.perf_counter())
+            delays.append(time.perf_counter() - due)
+            waiting.append((request, due))
+            send_waiting()
+        await client.finished()
     return Visits(latencies, delays, client.answers)
 
 
