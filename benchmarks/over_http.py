@@ -36,18 +36,21 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 ARRAY: Final = 100  # messages of an array
 PUSH: Final = "/v1/activity-events"
 START_SECONDS: Final = 30
+WARM_UP: Final = 1_000  # messages, each way
+MESSAGES_MAX: Final = 1_000_000
 _BATCHES: Final = re.compile(rb"^ingest_batch_messages_count ([0-9.e+]+)$", re.MULTILINE)
 Messages = Sequence[bytes]
 Round = dict[str, float]
 
 
 class Way(NamedTuple):
-    """A way to push: bodies out of messages, what they are, over how many connections."""
+    """A way to push: bodies out of so many messages, what they are, over how many connections."""
 
     name: str
     bodies: Callable[[Messages], Messages]
     media_type: str
     connections: int
+    messages_max: int
 
 
 class Service(NamedTuple):
@@ -73,7 +76,8 @@ def http(plan: Plan, _: Ground) -> Iterator[dict[str, Any]]:
         parts = [messages[first : first + step] for first in range(0, len(messages), step)]
         rounds = [_round(parts, size, plan.http_seconds) for _ in range(plan.rounds)]
         for way in WAYS:
-            row = {"size": size, "way": way.name, "messages": step, "records": records}
+            count = min(step, way.messages_max)
+            row = {"size": size, "way": way.name, "messages": count, "records": count * size}
             own = [found[way.name] for found in rounds]
             yield row | {"connections": way.connections, "rounds": own}
 
@@ -96,38 +100,43 @@ async def _pipeline_seconds(warm_up: Messages, turns: Sequence[Turn], size: int)
 
 def _round(parts: Sequence[Messages], size: int, seconds: float) -> dict[str, Round]:
     """By way to push, what each contestant needed; of single messages their latencies too."""
-    warm_up, *pushed, visited = parts
-    found: dict[str, Round] = {}
+    whole, *pushed, visited = parts
+    warm_up = whole[: WARM_UP * len(WAYS)]
+    pushed = [part[: way.messages_max] for part, way in zip(pushed, WAYS, strict=True)]
     with (
         tempfile.TemporaryDirectory() as folder,
         _gateway(folder) as gateway,
         _echo(folder) as echo,
     ):
-        for way, some in zip(WAYS, _thirds(warm_up), strict=True):
+        for first, way in enumerate(WAYS):
             for service in (gateway, echo):
-                _push(service, way, some)
-        for way, messages in zip(WAYS, pushed, strict=True):
-            before = _batches(gateway)
-            ours, theirs = (_push(service, way, messages) for service in (gateway, echo))
-            _check(ours.pop("accepted"), len(messages) * size)
-            batch = len(messages) / (_batches(gateway) - before)
-            echoed = {f"echo_{name}": value for name, value in theirs.items()}
-            found[way.name] = ours | echoed | {"batch_messages": batch}
+                _push(service, way, warm_up[first :: len(WAYS)])
+        found = {
+            way.name: _side_by_side(gateway, echo, way, messages, size)
+            for way, messages in zip(WAYS, pushed, strict=True)
+        }
         single = found[SINGLE.name]
         rate = len(pushed[0]) / single["wall"] / 2
-        some = visited[: int(rate * seconds)]
-        single |= {"visits": float(len(some)), "visits_a_second": rate}
-        single |= _latencies(gateway, some, rate, "")
-        single |= _latencies(echo, some, rate, "echo_")
-    turns = [
-        Turn(messages, max(1, round(own["batch_messages"])))
-        for messages, own in zip(pushed, found.values(), strict=True)
-    ]
-    turns.append(Turn(visited, BATCH_SIZE_MAX))
+        single |= _latencies(gateway, echo, visited[: int(rate * seconds)], rate)
+    batches = [max(1, round(own["batch_messages"])) for own in found.values()]
+    turns = [*map(Turn, pushed, batches), Turn(visited, BATCH_SIZE_MAX)]
     *alone, in_thousands = in_child(pipeline_seconds, warm_up, turns, size)
-    for own, cpu in zip(found.values(), alone, strict=True):
-        own |= {"pipeline": cpu, "pipeline_in_thousands": in_thousands}
+    for own, cpu, messages in zip(found.values(), alone, pushed, strict=True):
+        thousands = in_thousands / len(visited) * len(messages)
+        own |= {"pipeline": cpu, "pipeline_in_thousands": thousands}
     return found
+
+
+def _side_by_side(
+    gateway: Service, echo: Service, way: Way, messages: Messages, size: int
+) -> Round:
+    """What gateway and echo needed for the same bodies; `SystemExit` if a record is not taken."""
+    before = _batches(gateway)
+    ours, theirs = (_push(service, way, messages) for service in (gateway, echo))
+    _check(ours.pop("accepted"), len(messages) * size)
+    batch = len(messages) / (_batches(gateway) - before)
+    echoed = {f"echo_{name}": value for name, value in theirs.items()}
+    return ours | echoed | {"batch_messages": batch}
 
 
 def _push(service: Service, way: Way, messages: Messages) -> Round:
@@ -143,17 +152,16 @@ def _push(service: Service, way: Way, messages: Messages) -> Round:
     return found
 
 
-def _latencies(service: Service, messages: Messages, rate: float, prefix: str) -> Round:
-    """Milliseconds at this rate of single messages; and of how late the client was itself."""
-    requests = _requests(service, SINGLE, messages)
-    visits = visit(service.port, requests, SINGLE.connections, rate=rate)
-    latencies = quantiles(visits.latencies, n=100)
-    found = {
-        "p50": latencies[49],
-        "p99": latencies[98],
-        "late_p99": quantiles(visits.delays, n=100)[98],
-    }
-    return {f"{prefix}{name}_ms": 1000 * value for name, value in found.items()}
+def _latencies(gateway: Service, echo: Service, messages: Messages, rate: float) -> Round:
+    """Milliseconds of single messages at this rate; and how late the client was itself."""
+    found = {"visits": float(len(messages)), "visits_a_second": rate}
+    for service, prefix in ((gateway, ""), (echo, "echo_")):
+        requests = _requests(service, SINGLE, messages)
+        visits = visit(service.port, requests, SINGLE.connections, rate=rate)
+        latencies, delays = (quantiles(own, n=100) for own in (visits.latencies, visits.delays))
+        own = {"p50": latencies[49], "p99": latencies[98], "late_p99": delays[98]}
+        found |= {f"{prefix}{name}_ms": 1000 * value for name, value in own.items()}
+    return found
 
 
 def _requests(service: Service, way: Way, messages: Messages) -> Messages:
@@ -204,10 +212,6 @@ def _batches(gateway: Service) -> float:
     return float(found[1]) if found else 0.0
 
 
-def _thirds(messages: Messages) -> list[Messages]:
-    return [messages[first :: len(WAYS)] for first in range(len(WAYS))]
-
-
 def _arrays(messages: Messages) -> Messages:
     parts = (messages[first : first + ARRAY] for first in range(0, len(messages), ARRAY))
     return [b"[" + b",".join(part) + b"]" for part in parts]
@@ -218,11 +222,11 @@ def _check(accepted: float, records: int) -> None:
         raise SystemExit(f"{accepted:.0f} records accepted of {records}")
 
 
-SINGLE: Final = Way("one a request", lambda messages: messages, JSON, 64)
+SINGLE: Final = Way("one a request", lambda messages: messages, JSON, 64, 5_000)
 WAYS: Final = (
     SINGLE,
-    Way(f"arrays of {ARRAY}", _arrays, JSON, 4),
-    Way("one stream of lines", lambda messages: [b"\n".join(messages)], NDJSON, 1),
+    Way(f"arrays of {ARRAY}", _arrays, JSON, 4, MESSAGES_MAX),
+    Way("one stream of lines", lambda messages: [b"\n".join(messages)], NDJSON, 1, MESSAGES_MAX),
 )
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "REPOSITORY_BACKEND": "inmemory",
