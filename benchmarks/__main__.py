@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import report, results
@@ -22,6 +23,7 @@ from benchmarks.crash import crashes
 from benchmarks.inserts import inserts
 from benchmarks.machine import machine, versions, watched
 from benchmarks.measuring import servers_to_second_core
+from benchmarks.over_http import http
 from benchmarks.plan import DEFAULT, FULL, QUICK, Plan
 from benchmarks.scale import scale
 from benchmarks.servers import Ground, broker, kafka_version, server
@@ -37,6 +39,7 @@ SECTIONS: Final[dict[str, Callable[[Plan, Ground], Rows]]] = {
     "backends": backends,
     "scale": scale,
     "inserts": inserts,
+    "http": http,
 }
 
 
@@ -63,9 +66,10 @@ def main() -> None:
         for name in options.only or SECTIONS:
             result["sections"][name] = _measure(name, plan, ground)
     result["seconds"] = time.monotonic() - started
-    path = results.write(result)
+    path = options.to or results.path_of(result)
+    results.write(result, path)
     _say(f"{path} in {result['seconds']:.0f} s\n")
-    if not options.no_report:
+    if not (options.no_report or options.to):
         report.render(results.read(path))
     if any("failure" in section for section in result["sections"].values()):
         raise SystemExit(1)
@@ -99,6 +103,7 @@ def _options() -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="a look: the numbers mean little")
     size.add_argument("--full", action="store_true", help="the largest sizes too")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION")
+    parser.add_argument("--to", type=Path, help="write the results here, and no report")
     parser.add_argument("--no-report", action="store_true", help="write the results only")
     return parser.parse_args()
 

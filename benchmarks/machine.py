@@ -12,7 +12,7 @@ from typing import Any, Final
 
 PACKAGES: Final = (
     *("pydantic", "orjson", "faust-streaming", "aiokafka", "pymongo", "motor"),
-    *("quixstreams", "confluent-kafka"),
+    *("quixstreams", "confluent-kafka", "fastapi", "uvicorn", "httptools"),
 )
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 BUSY_SHARE: Final = 0.05  # of one core, by others: from here on a report says so

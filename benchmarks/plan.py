@@ -26,6 +26,8 @@ class Plan:
     crash_contestants: Sequence[str] | None
     crash_records: Mapping[int, int]  # in all, by records of a message
     kills: int
+    http_records: Mapping[int, int]  # of a slice at most, by records of a message
+    http_seconds: float  # at most, of requests at a fixed rate
     stored: Sequence[int]
     stored_mongo: Sequence[int]
     users: Sequence[int]
@@ -56,6 +58,8 @@ DEFAULT: Final = Plan(
     crash_contestants=None,
     crash_records={1: 3_000},
     kills=1,
+    http_records={60: 120_000, 1: 20_000},
+    http_seconds=3.0,
     stored=(10_000, 100_000, 1_000_000),
     stored_mongo=(10_000, 100_000),
     users=(10, 100, 1_000, 10_000, 100_000),
@@ -80,6 +84,8 @@ QUICK: Final = replace(
     contest_records={60: 6_000},
     crash_contestants=("worker",),
     crash_records={1: 600},
+    http_records={60: 30_000, 1: 1_500},
+    http_seconds=0.5,
     stored=(10_000, 100_000),
     stored_mongo=(1_000,),
     users=(10, 1_000),

@@ -11,15 +11,19 @@ FOLDER: Final = Path(__file__).with_name("results")
 Result = dict[str, Any]
 
 
-def write(result: Result) -> Path:
-    """Write a result; a run that was not of the default plan says so in its name."""
-    FOLDER.mkdir(exist_ok=True)
+def path_of(result: Result) -> Path:
+    """Where a result belongs; a run that was not of the default plan says so in its name."""
     words = [result["began_at"][:10], name_of(result["machine"])]
     if result["plan"] != "default":
         words.append(result["plan"])
     path = FOLDER / f"{'-'.join(words)}.json"
-    path.write_bytes(orjson.dumps(_rounded(result), option=orjson.OPT_INDENT_2))
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def write(result: Result, path: Path) -> None:
+    """Write a result."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(orjson.dumps(_rounded(result), option=orjson.OPT_INDENT_2))
 
 
 def read(path: Path) -> Result:

@@ -221,6 +221,69 @@ def _inserts(rows: Rows) -> Iterator[str]:
         yield _line(row["backend"], row["way"], *costs, len(rounds))
 
 
+def _http(rows: Rows) -> Iterator[str]:
+    yield "## HTTP"
+    yield ""
+    yield (
+        "`ingest serve` in embedded mode, store in memory, asked over kept connections from the "
+        "second core. Beside it, in the same rounds: its pipeline alone with the same messages, in "
+        "batches as large as the gateway made of them and in batches of 1,000; and a FastAPI route "
+        "on the same uvicorn that reads the same bodies and answers how long they are. How often "
+        "one costs the other is a figure of each round's two."
+    )
+    for size in dict.fromkeys(row["size"] for row in rows):
+        yield from _http_of([row for row in rows if row["size"] == size], size)
+    yield ""
+    yield (
+        "Latency of one message a request, at half of the rate that the round before it came to, "
+        "from when a request was due. How late the client was itself is in it."
+    )
+    yield ""
+    yield from _table(
+        *("records a message", "requests/s", "gateway p50 ms", "p99 ms"),
+        *("FastAPI alone p50 ms", "p99 ms", "client late, p99 ms", "requests a run", "runs"),
+    )
+    for row in (row for row in rows if "p50_ms" in row["rounds"][0]):
+        names = ("p50_ms", "p99_ms", "echo_p50_ms", "echo_p99_ms", "late_p99_ms")
+        yield _line(
+            *(row["size"], _of(row, "visits_a_second").text(0)),
+            *(_of(row, name).text(1) for name in names),
+            *(f"{_of(row, 'visits').middle:,.0f}", len(row["rounds"])),
+        )
+
+
+def _http_of(rows: Rows, size: int) -> Iterator[str]:
+    yield ""
+    yield from _table(
+        f"{size} a message",
+        *("messages a batch", "CPU us a record", "records a CPU second", "records/s"),
+        *("pipeline alone", "times it", "pipeline, 1,000 a batch", "times it"),
+        *("FastAPI alone", "times it", "client, of a core", "runs"),
+    )
+    for row in rows:
+        rounds, records = row["rounds"], row["records"]
+
+        def cost(name: str, own: Rows = rounds, records: int = records) -> str:
+            return micros(own, name, records).text(2)
+
+        def times(name: str, own: Rows = rounds) -> str:
+            return Figure.of(one["cpu"] / one[name] for one in own).text(2)
+
+        alone, whole, bare = "pipeline", "pipeline_in_thousands", "echo_cpu"
+        client = Figure.of(one["client"] / one["wall"] for one in rounds)
+        yield _line(
+            *(row["way"], f"{_of(row, 'batch_messages').middle:,.0f}", cost("cpu")),
+            f"{per_second(rounds, 'cpu', records).middle:,.0f}",
+            f"{per_second(rounds, 'wall', records).middle:,.0f}",
+            *(cost(alone), times(alone), cost(whole), times(whole), cost(bare), times(bare)),
+            *(f"{client.middle:.0%}", len(rounds)),
+        )
+
+
+def _of(row: dict[str, Any], name: str) -> Figure:
+    return Figure.of(own[name] for own in row["rounds"])
+
+
 def _table(*headings: str) -> tuple[str, str]:
     return _line(*headings), "|".join(["", *("---" for _ in headings), ""])
 
@@ -237,4 +300,5 @@ SECTIONS: Final[dict[str, Callable[[Rows], Iterator[str]]]] = {
     "contest": _contest,
     "crashes": _crashes,
     "inserts": _inserts,
+    "http": _http,
 }

@@ -10,6 +10,7 @@ from benchmarks.report import CHARTS, REPORT, text_of
 from benchmarks.results import FOLDER, read
 from benchmarks.tables import SECTIONS
 
+HTTP = FOLDER.with_name("http.json")  # measured after the whole run
 README = Path("README.md").read_text()
 
 
@@ -22,7 +23,15 @@ def test_the_report_is_what_the_newest_results_render_to() -> None:
 
 
 def test_the_results_have_every_section() -> None:
-    assert read(newest())["sections"].keys() == SECTIONS.keys()
+    sections = {**read(newest())["sections"], **read(HTTP)["sections"]}
+    assert sections.keys() == SECTIONS.keys()
+    assert not any("failure" in section for section in read(HTTP)["sections"].values())
+
+
+def test_the_section_that_was_measured_later_can_be_shown() -> None:
+    [(name, section)] = read(HTTP)["sections"].items()
+    shown = "\n".join(SECTIONS[name](section["rows"]))
+    assert all(row["way"] in shown for row in section["rows"])
 
 
 @pytest.mark.parametrize("name", CHARTS)
