@@ -26,7 +26,7 @@ def problem_of(settings: Settings, page: str) -> str | None:
         return None if status == http.client.OK else str(document["reason"])
     except OSError as error:
         reason = error.strerror or "no answer in time"
-        raise WorkerUnavailable(f"{where}: {reason}: start a worker") from error
+        raise WorkerUnavailable(f"{where}: {reason}: nothing answers there") from error
     except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         raise WorkerUnavailable(f"{where}: what answers there is no worker") from error
 

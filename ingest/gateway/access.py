@@ -26,6 +26,7 @@ class Caller(NamedTuple):
         return self.key is None or self.key.covers(user_id)
 
 
+_OWN_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 ANYONE: Final = Caller("anyone", None)
 
 
@@ -39,6 +40,7 @@ class Guard:
     def admit(self, request: Request, scope: Scope) -> Caller:
         """Who calls; raises `Problem` 401, 403 or 429."""
         if self._keys is None:
+            _require_own_name(request)
             return ANYONE
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         key = self._keys.verify(token.strip()) if scheme.lower() == "bearer" else None
@@ -53,6 +55,17 @@ class Guard:
             detail = f"the key has not the scope {scope}"
             raise Problem(403, "Not permitted", code="NO_SUCH_SCOPE", detail=detail)
         return Caller(key.id, key)
+
+
+def _require_own_name(request: Request) -> None:
+    """Without keys, only who asks for this machine is answered.
+
+    A name of another site that was made to lead here would let its page read (DNS rebinding).
+    """
+    name = request.url.hostname
+    if name not in _OWN_NAMES:
+        detail = "without API_KEYS_FILE only requests to localhost are answered"
+        raise Problem(403, "Not permitted", code="FOREIGN_HOST", detail=detail)
 
 
 def admitted(request: Request, scope: Scope) -> Caller:

@@ -19,7 +19,6 @@ from ingest.core.schema import Message
 from ingest.embedded import pipeline_of
 from ingest.gateway import health, page, problems, push, queries, stream
 from ingest.gateway.access import Guard
-from ingest.gateway.bodies import Budget
 from ingest.gateway.headers import SecureHeaders
 from ingest.gateway.intake import ORIGINS, Intake, Run
 from ingest.gateway.keys import KeyRing
@@ -36,7 +35,6 @@ from ingest.replay import replay
 from ingest.retries import Patience
 from ingest.settings import Settings
 
-BYTES_IN_FLIGHT_MAX: Final = 128 * 1024 * 1024
 # How long a push waits for a store that is away, before it is told so.
 PATIENCE: Final = Patience(timedelta(seconds=1), timedelta(seconds=5))
 SEND_SECONDS: Final = 10.0
@@ -106,17 +104,12 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
         app.state.intake = intake
         if is_judging:
             app.state.lag = _lag_of(intake)
-        budget = Budget(BYTES_IN_FLIGHT_MAX)
         metrics: Metrics = app.state.metrics
         metrics.waiting.set_function(lambda: len(intake))
-        metrics.body_bytes.set_function(lambda: budget.bytes)
-        app.state.desk = Desk(
-            intake,
-            store,
-            budget,
-            idle_seconds=settings.request_idle_seconds,
-            is_judging=is_judging,
+        desk = app.state.desk = Desk(
+            intake, store, idle_seconds=settings.request_idle_seconds, is_judging=is_judging
         )
+        metrics.body_bytes.set_function(lambda: desk.budget.bytes + desk.streamed.bytes)
         yield
 
 

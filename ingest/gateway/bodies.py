@@ -8,6 +8,7 @@ message is changed. What is no message is left to the decoder, so that it gets a
 import asyncio
 import time
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -64,14 +65,39 @@ class Share:
         self.bytes += count
 
 
+class Streams:
+    """How many streams each caller has: one of them is not to take the room of all."""
+
+    def __init__(self, of_one_max: int) -> None:
+        self._of_one_max = of_one_max
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def entered(self, name: str) -> Iterator[None]:
+        """One more for as long as the block runs; raises `Problem` where there are enough."""
+        if self._open[name] >= self._of_one_max:
+            code, headers = "TOO_MANY_STREAMS", {"Retry-After": "5"}
+            raise Problem(429, "Too many streams", code=code, headers=headers)
+        self._open[name] += 1
+        try:
+            yield
+        finally:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+
+
 def busy() -> Problem:
     """Why a request is sent away for now."""
     return Problem(503, "Busy", code="BUSY", detail="send it again later", headers=_LATER)
 
 
 def media_type_of(request: Request) -> str:
-    """`JSON` or `NDJSON`; raises `Problem` for anything else."""
-    given = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    """`JSON` or `NDJSON`; raises `Problem` for anything else.
+
+    It must be said: a page of another origin may send other types, or none, without being asked.
+    """
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given not in (JSON, NDJSON):
         raise Problem(415, "Unsupported media type", detail=f"send {JSON} or {NDJSON}")
     return given

@@ -20,6 +20,7 @@ from ingest.gateway.bodies import (
     MESSAGES_MAX,
     NDJSON,
     Budget,
+    Streams,
     busy,
     groups_of,
     media_type_of,
@@ -39,6 +40,9 @@ from ingest.gateway.tally import Forwarded, Judged, Tally
 from ingest.ports import Store
 
 router = APIRouter(tags=["push"])
+BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
+STREAMS_BYTES_MAX: Final = 64 * 1024 * 1024
+STREAMS_OF_ONE_MAX: Final = 4  # of the 16 that there is room for
 _ONE: Final = {"$ref": "#/components/schemas/Message"}
 _BODY: Final = {
     "requestBody": {
@@ -77,10 +81,12 @@ class Desk:
     """What pushes go through; `is_judging` where this process judges them itself."""
 
     def __init__(
-        self, intake: Intake, store: Store, budget: Budget, *, idle_seconds: float, is_judging: bool
+        self, intake: Intake, store: Store, *, idle_seconds: float, is_judging: bool
     ) -> None:
         self.intake = intake
-        self.budget = budget
+        self.budget = Budget(BODIES_BYTES_MAX)
+        self.streamed = Budget(STREAMS_BYTES_MAX)  # apart, so that slow streams stop no one else
+        self.streams = Streams(STREAMS_OF_ONE_MAX)
         self.answers = Answers()
         self.idle_seconds = idle_seconds
         self.is_judging = is_judging
@@ -142,12 +148,13 @@ async def push_health_snapshots(request: Request, caller: Pusher) -> Response:
 async def _push(request: Request, caller: Caller, kind: Kind) -> Response:
     desk: Desk = request.app.state.desk
     key = key_of(request.headers)
-    with desk.budget.share() as share:
-        if media_type_of(request) == NDJSON:
-            if key is not None:
-                raise _one_only()
+    if media_type_of(request) == NDJSON:
+        if key is not None:
+            raise _one_only()
+        with desk.streams.entered(caller.name), desk.streamed.share() as share:
             groups = groups_of(request, share, desk.idle_seconds)
             return _response(desk, await _streamed(desk, groups, caller, kind))
+    with desk.budget.share() as share:
         messages = await messages_of(request, share, desk.idle_seconds)
         _check_users(caller, messages)
         if key is None:

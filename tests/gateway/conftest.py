@@ -27,7 +27,7 @@ async def serving(**settings: Any) -> AsyncIterator[Client]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://ingest") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         client.app = app  # type: ignore[attr-defined]  # for what a test does behind its back
         yield client

@@ -82,9 +82,11 @@ async def connected(port: int) -> AsyncIterator[Wire]:
 
 
 def head(method: str, path: str, **headers: object) -> bytes:
-    """A head with these headers, and Host."""
+    """A head with these headers, and Host; what is posted is JSON unless it is said."""
+    if method == "POST":
+        headers = {"Content_Type": "application/json", **headers}
     lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items()]
-    return f"{method} {path} HTTP/1.1\r\nHost: ingest\r\n{''.join(lines)}\r\n".encode()
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{''.join(lines)}\r\n".encode()
 
 
 def get(path: str, **headers: object) -> bytes:

@@ -74,10 +74,12 @@ async def test_without_a_key_nothing_is_told(guarded: Guarded, method, path, sco
 @pytest.mark.parametrize(("method", "path", "scope"), REQUESTS)
 async def test_a_key_is_for_its_scopes_only(guarded: Guarded, method, path, scope):
     others = {"push": READ, "read": PUSH, "admin": (Scope.PUSH, Scope.READ)}[scope]
-    answer = await guarded.client.request(method, path, headers=guarded.key(others))
+    own = guarded.key(others) | JSON
+    answer = await guarded.client.request(method, path, headers=own)
     assert (answer.status_code, answer.json()["code"]) == (403, "NO_SUCH_SCOPE")
     if "stream" not in path:
-        allowed = await guarded.client.request(method, path, headers=guarded.key(ADMIN))
+        own = guarded.key(ADMIN) | JSON
+        allowed = await guarded.client.request(method, path, headers=own)
         assert allowed.status_code in {200, 400, 404}
 
 
@@ -158,3 +160,14 @@ async def test_logs_and_metrics_have_neither_a_user_nor_a_value(
     shown = "".join(capsys.readouterr()) + metrics
     for secret in ("somebody", "9173", key["Authorization"].split("_")[-1]):
         assert secret not in shown
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:1"])
+async def test_without_keys_this_machine_is_asked_by_its_own_name(client: Client, host: str):
+    assert (await client.get("/v1/users", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8080", "localhost.evil"])
+async def test_without_keys_another_name_that_leads_here_is_not_answered(client: Client, host: str):
+    answer = await client.get("/v1/users", headers={"Host": host})
+    assert (answer.status_code, answer.json()["code"]) == (403, "FOREIGN_HOST")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ingest.core.totals import Rules
 from ingest.gateway import bodies
 from ingest.gateway.bodies import Budget
+from ingest.gateway.push import STREAMS_OF_ONE_MAX
 from tests.batch_strategies import sent_batches, thorough, values_of
 from tests.batches import VERDICTS, Model, assert_totals_are_those_of_the_log
 from tests.gateway.conftest import Client, serving
@@ -100,6 +101,7 @@ async def test_a_line_too_long_for_a_message_is_refused_and_the_next_is_not(clie
         (gzip.compress(ONE, mtime=0)[:-9], JSON | GZIP, 400),
         (zlib.compress(ONE), JSON | {"Content-Encoding": "deflate"}, 415),
         (ONE, {"Content-Type": "text/plain"}, 415),
+        (ONE, {}, 415),
         (ONE, JSON | {"Idempotency-Key": ""}, 400),
         (ONE, JSON | {"Idempotency-Key": "x" * 256}, 400),
         (b"[%b,%b]" % (ONE, ONE), JSON | {"Idempotency-Key": "k"}, 400),
@@ -179,3 +181,25 @@ async def test_every_record_has_the_verdict_that_the_plain_model_gives_it(batche
 
 def _path_of(message) -> str:
     return EVENTS if b'"events"' in message.value else SNAPSHOTS
+
+
+async def test_streams_of_one_caller_are_few_and_leave_room_for_others(client: Client):
+    release = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield ONE
+        await release.wait()
+
+    streams = [
+        asyncio.create_task(client.post(EVENTS, content=slow(), headers=NDJSON))
+        for _ in range(STREAMS_OF_ONE_MAX)
+    ]
+    all_of_them = STREAMS_OF_ONE_MAX * bodies.STREAM_BYTES
+    while client.app.state.desk.streamed.bytes < all_of_them:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.01)
+    more = await client.post(EVENTS, content=ONE, headers=NDJSON)
+    assert (more.status_code, more.json()["code"]) == (429, "TOO_MANY_STREAMS")
+    assert (await client.post(EVENTS, content=ONE, headers=JSON)).status_code == 200
+    release.set()
+    assert [answer.status_code for answer in await asyncio.gather(*streams)] == [200] * len(streams)
+    assert (await client.post(EVENTS, content=ONE, headers=NDJSON)).status_code == 200
