@@ -1,6 +1,6 @@
 """Run every benchmark, write what was found to `results/`, and render `REPORT.md` from it.
 
-`make bench` runs it in about 25 minutes on two cores with the test server, which all wait for;
+`make bench` runs it in about 27 minutes on two cores with the test server, which all wait for;
 `make bench QUICK=1` in three for a look, `make bench FULL=1` as long as it takes. Servers are its
 own, on the loopback, on the second core; what is measured has the first one. A mongod that
 `INGEST_TEST_MONGODB_URI` names is used instead of the test server.
