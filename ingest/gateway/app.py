@@ -66,6 +66,7 @@ def create_app(settings: Settings, replayed: Sequence[str] = ()) -> FastAPI:
     for part in (push, queries, stream, health, page):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
+    app.add_middleware(push.PushesFirst)
     problems.install(app)
     app.add_middleware(SecureHeaders)
     app.add_middleware(Measured, metrics=app.state.metrics)

@@ -4,18 +4,19 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic_core import from_json
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest.core.codec import decode
 from ingest.core.dedupe import KeyRef
 from ingest.core.records import Kind
 from ingest.core.timestamps import Window
 from ingest.errors import BatchRetryable, Reason
-from ingest.gateway.access import Caller, Pusher, require
+from ingest.gateway.access import Caller, Pusher, admitted, require
 from ingest.gateway.bodies import (
     MESSAGES_MAX,
     NDJSON,
@@ -34,8 +35,9 @@ from ingest.gateway.idempotency import (
     key_of,
     with_key,
 )
-from ingest.gateway.intake import Busy, Failed, Intake
-from ingest.gateway.problems import Problem, away, documented
+from ingest.gateway.intake import ORIGINS, Busy, Failed, Intake
+from ingest.gateway.keys import Scope as KeyScope
+from ingest.gateway.problems import Problem, away, documented, problem_response
 from ingest.gateway.tally import Forwarded, Judged, Tally
 from ingest.ports import Store
 
@@ -145,6 +147,36 @@ async def push_health_snapshots(request: Request, caller: Pusher) -> Response:
     return await _push(request, caller, Kind.HEALTH)
 
 
+class _Route(NamedTuple):
+    path: str
+
+
+class PushesFirst:
+    """Takes pushes before they are routed: a fifth of what a small one costs is FastAPI's routing.
+
+    The routes above are the same; they are what the service's document is made of.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = _KINDS.get(scope["path"]) if scope["type"] == "http" else None
+        if kind is None or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = _Route(scope["path"])  # as a router leaves it, for `Measured`
+        request = Request(scope, receive)
+        try:
+            caller = admitted(request, KeyScope.PUSH)
+            response = await _push(request, caller, kind)
+        except Problem as problem:
+            response = problem_response(problem)
+        except BatchRetryable as error:
+            response = problem_response(away(error))
+        await response(scope, receive, send)
+
+
 async def _push(request: Request, caller: Caller, kind: Kind) -> Response:
     desk: Desk = request.app.state.desk
     key = key_of(request.headers)
@@ -220,4 +252,5 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+_KINDS: Final = {f"/v1/{origin}": kind for kind, origin in ORIGINS.items()}
 _ANY_TIME: Final = Window(0, 2**62)
