@@ -6,6 +6,7 @@ small requests cost little more than one large one.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,6 +22,7 @@ from ingest.queues.memory import MemoryQueue
 from ingest.retries import Patience, until_done
 
 log = structlog.get_logger()
+PROBLEM_SECONDS: Final = 5.0  # how long a failure says that the next one would be in vain
 Run = Callable[[Sequence[Message]], Awaitable[Sequence[Verdicts]]]
 ORIGINS: Final = {Kind.ACTIVITY: "activity-events", Kind.HEALTH: "health-snapshots"}
 
@@ -54,7 +56,17 @@ class Intake:
         self._queue = MemoryQueue()
         self._waiting: dict[int, tuple[_Request, int]] = {}
         self._offset = 0
-        self.problem: str | None = None
+        self._problem: str | None = None
+        self._failed_at = 0.0
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last attempt failed, if it was just now.
+
+        It is not said for ever: who is not sent to because of it never finds out that it is over.
+        """
+        is_recent = time.monotonic() - self._failed_at < PROBLEM_SECONDS
+        return self._problem if is_recent else None
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -129,9 +141,9 @@ class Intake:
         try:
             verdicts = await self._run(batch)
         except BatchRetryable as error:
-            self.problem = str(error)
+            self._problem, self._failed_at = str(error), time.monotonic()
             raise
-        self.problem = None
+        self._problem = None
         return verdicts
 
     async def _finish_one_by_one(self, batch: Sequence[Message]) -> None:
