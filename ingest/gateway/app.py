@@ -172,7 +172,7 @@ async def _forwarding(app: FastAPI, stack: AsyncExitStack) -> Run:
 
 
 def _describe(app: FastAPI) -> None:
-    """Put the decoder's own types into the OpenAPI document."""
+    """Put the decoder's own types and the keys into the OpenAPI document."""
     made = app.openapi
 
     def described() -> dict[str, Any]:
@@ -181,6 +181,11 @@ def _describe(app: FastAPI) -> None:
         message = TypeAdapter(Message).json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(message.pop("$defs"))
         schemas["Message"] = message
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            if path.startswith("/v1/"):
+                for operation in operations.values():
+                    operation["security"] = [{"key": []}, {}]  # none where there are no keys
         return document
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way to extend it

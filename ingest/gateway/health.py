@@ -3,7 +3,7 @@
 import asyncio
 import time
 from importlib.metadata import version
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, NotRequired
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -40,13 +40,24 @@ class Status(TypedDict):
     uptime_seconds: int
 
 
+class Readiness(TypedDict):
+    """Whether what it needs answers, and if not, what is wrong."""
+
+    status: Literal["ok", "unavailable"]
+    reason: NotRequired[str]
+
+
 @router.get("/livez")
 async def livez() -> dict[str, str]:
     """Whether it turns."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses=documented(503))
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Something that it needs does not"}},
+)
 async def readyz(request: Request) -> Response:
     """Whether what it needs answers."""
     problem = await _problem(request)
