@@ -3,7 +3,7 @@
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -78,8 +78,12 @@ class Gateway(ServerProcess):
     def get(self, path: str, **others: Any) -> httpx.Response:
         return httpx.get(self.url + path, timeout=DEADLINE_SECONDS, **others)
 
-    def post(self, path: str, content: Any, **others: Any) -> httpx.Response:
-        return httpx.post(self.url + path, content=content, timeout=DEADLINE_SECONDS, **others)
+    def post(
+        self, path: str, content: Any, headers: Mapping[str, str] | None = None, **others: Any
+    ) -> httpx.Response:
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        url = self.url + path
+        return httpx.post(url, content=content, headers=headers, timeout=DEADLINE_SECONDS, **others)
 
     def records(self) -> dict[str, int]:
         """How many records had which verdict since it was started."""
