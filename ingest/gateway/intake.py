@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from ingest.core.records import Kind
-from ingest.errors import BatchRetryable
+from ingest.errors import BatchRetryable, QueueUnavailable, StoreUnavailable
 from ingest.outcome import Verdicts
 from ingest.ports import Message
 from ingest.queues.memory import MemoryQueue
@@ -65,6 +65,8 @@ class Intake:
         self._offset = 0
         self._problem: str | None = None
         self._problem_at = 0.0
+        self._in_vain: BatchRetryable | None = None
+        self._in_vain_until = 0
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -124,25 +126,43 @@ class Intake:
         return [verdicts for verdicts in request.verdicts if verdicts is not None]
 
     async def _work(self) -> None:
-        while batch := await self._queue.take(self._batch_size_max):
+        while taken := await self._queue.take(self._batch_size_max):
+            batch = self._without_those_in_vain(taken)
             try:
-                await self._finish(batch)
+                if batch:
+                    await self._finish(batch)
             except Exception as error:
                 name = type(error).__name__
                 log.error("ingest.bug", error=name)  # noqa: TRY400 - a traceback may quote values
                 await self._finish_one_by_one(batch)
-            await self._queue.acknowledge(len(batch))
+            await self._queue.acknowledge(len(taken))
+
+    def _without_those_in_vain(self, taken: Sequence[Message]) -> Sequence[Message]:
+        """What came after a batch was given up; what waited already is given up with it.
+
+        Else the last of many batches would wait as many times as long for the same answer.
+        """
+        waited = [message for message in taken if message.offset < self._in_vain_until]
+        if self._in_vain is not None:
+            self._give_up(waited, self._in_vain)
+        return [message for message in taken if message.offset >= self._in_vain_until]
 
     async def _finish(self, batch: Sequence[Message]) -> None:
         """Bring a batch to an end, be it that its service is away."""
         try:
             verdicts = await until_done(partial(self._attempt, batch), self._patience)
+        except (StoreUnavailable, QueueUnavailable) as error:
+            self._in_vain, self._in_vain_until = error, self._offset
+            self._give_up(batch, error)
         except BatchRetryable as error:
-            for message in batch:
-                self._refuse(message, error)
-            return
-        for message, own in zip(batch, verdicts, strict=True):
-            self._tell(message, own)
+            self._give_up(batch, error)
+        else:
+            for message, own in zip(batch, verdicts, strict=True):
+                self._tell(message, own)
+
+    def _give_up(self, messages: Sequence[Message], error: BatchRetryable) -> None:
+        for message in messages:
+            self._refuse(message, error)
 
     async def _attempt(self, batch: Sequence[Message]) -> Sequence[Verdicts]:
         try:

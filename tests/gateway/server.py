@@ -15,6 +15,7 @@ from tests.server_process import DEADLINE_SECONDS, ServerProcess
 
 SERVING: Final = re.compile(rb"^ingest: serving http://127\.0\.0\.1:(\d+)$", re.MULTILINE)
 KIB: Final = 1024
+OPTIONS: Final = {"timeout": DEADLINE_SECONDS, "verify": False}  # no certificates to be read
 MIB: Final = 1024 * 1024
 
 
@@ -76,14 +77,13 @@ class Gateway(ServerProcess):
         raise AssertionError(f"no {name}")
 
     def get(self, path: str, **others: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=DEADLINE_SECONDS, **others)
+        return httpx.get(self.url + path, **OPTIONS, **others)
 
     def post(
         self, path: str, content: Any, headers: Mapping[str, str] | None = None, **others: Any
     ) -> httpx.Response:
         headers = {"Content-Type": "application/json", **(headers or {})}
-        url = self.url + path
-        return httpx.post(url, content=content, headers=headers, timeout=DEADLINE_SECONDS, **others)
+        return httpx.post(self.url + path, content=content, headers=headers, **OPTIONS, **others)
 
     def records(self) -> dict[str, int]:
         """How many records had which verdict since it was started."""

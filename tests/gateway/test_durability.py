@@ -28,6 +28,7 @@ pytestmark = pytest.mark.e2e
 DATABASE = "ingest"
 SENT = simulated(users=4, days=1, seed=3)
 AT_ONCE = 8
+MANY = 40
 ALL_TIME = Window(0, 2**62)
 ALL = slice(None)
 HALF = len(SENT.lines) // 2
@@ -173,14 +174,15 @@ def test_a_store_that_is_away_is_told_in_time_and_it_recovers_by_itself(
     tmp_path: Path, store: Server
 ):
     settings = stored_in(store.uri, DATABASE) | {"MONGODB_TIMEOUT_SECONDS": "1"}
+    settings |= {"BATCH_SIZE_MAX": "1"}  # so that there are many batches to wait for
     path = f"/v1/{Kind.ACTIVITY}"
     with serving(tmp_path, **settings) as gateway:
         assert gateway.post(path, events(event(1))).status_code == 200
         assert gateway.get("/readyz").status_code == 200
         store.kill()
         began_at = time.monotonic()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            lines = [events(event(minute)) for minute in range(2, 2 + AT_ONCE)]
+        with ThreadPoolExecutor(MANY) as pool:
+            lines = [events(event(minute)) for minute in range(2, 2 + MANY)]
             answers = [*pool.map(lambda line: gateway.post(path, line), lines)]
         assert time.monotonic() - began_at < 20
         assert {answer.status_code for answer in answers} == {503}
@@ -195,7 +197,7 @@ def test_a_store_that_is_away_is_told_in_time_and_it_recovers_by_itself(
         for line in lines:
             assert gateway.post(path, line).status_code == 200
         (total,) = gateway.get("/v1/users/u1/days").json()["days"]
-        assert total["events_count"] == 1 + AT_ONCE
+        assert total["events_count"] == 1 + MANY
 
 
 def test_a_broker_and_a_service_killed_while_it_is_pushed_to(
