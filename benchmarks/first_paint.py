@@ -27,7 +27,7 @@ def opened(browser: Browser, address: str) -> tuple[float, float]:
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{address}/#user={USER}")
-    page.wait_for_selector("#days-chart svg path")
+    page.wait_for_selector("#days-chart svg path:not(.zero)", state="attached")
     days = page.evaluate("() => performance.now()")
     page.wait_for_function(PAINT)
     paint = page.evaluate(PAINT)
