@@ -94,6 +94,20 @@ class Metrics:
         self.cached_days = Gauge("ingest_cached_days", "Days kept at hand.", registry=registry)
         self.partitions = Gauge("ingest_partitions", "Partitions assigned.", registry=registry)
         self.rebalances = Counter("ingest_rebalances", "Assignments received.", registry=registry)
+        self.ready = Gauge(
+            "ingest_ready", "Whether it was ready when last seen.", registry=registry
+        )
+        clock = Gauge("ingest_time_seconds", "Unix time by this clock.", registry=registry)
+        clock.set_function(time.time)
+        build = Gauge("ingest_build_info", "What runs.", ["version", "python"], registry=registry)
+        build.labels(version("ingest"), platform.python_version()).set(1)
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._declare_requests(registry)
+        self._begin_at_zero([*topics])
+
+    def _declare_requests(self, registry: CollectorRegistry) -> None:
+        """Those of the HTTP service."""
         self._requests = Counter(
             "ingest_http_requests", "Requests.", ["route", "method", "status"], registry=registry
         )
@@ -112,16 +126,6 @@ class Metrics:
         )
         self.waiting = Gauge("ingest_http_waiting", "Pushed messages waiting.", registry=registry)
         self.body_bytes = Gauge("ingest_http_body_bytes", "Bodies in hand.", registry=registry)
-        self.ready = Gauge(
-            "ingest_ready", "Whether it was ready when last seen.", registry=registry
-        )
-        clock = Gauge("ingest_time_seconds", "Unix time by this clock.", registry=registry)
-        clock.set_function(time.time)
-        build = Gauge("ingest_build_info", "What runs.", ["version", "python"], registry=registry)
-        build.labels(version("ingest"), platform.python_version()).set(1)
-        ProcessCollector(registry=registry)
-        GCCollector(registry=registry)
-        self._begin_at_zero([*topics])
 
     def _begin_at_zero(self, topics: Sequence[str]) -> None:
         """Show what has not happened yet as 0: a rate never sees the first of a new counter."""

@@ -50,13 +50,18 @@ def _duration(text: Any) -> timedelta:
 
 
 def _sources(text: Any) -> tuple[str, ...]:
+    return _listed(text, _SOURCE, "a source: upper-case letters, digits and _")
+
+
+def _listed(text: Any, form: re.Pattern[str], what: str) -> tuple[str, ...]:
+    """The parts between commas, each of this form."""
     if isinstance(text, tuple):  # the default
         return text
-    sources = tuple(part.strip() for part in str(text).split(",") if part.strip())
-    for source in sources:
-        if _SOURCE.fullmatch(source) is None:
-            raise ValueError(f"{source!r} is not a source: upper-case letters, digits and _")
-    return sources
+    parts = tuple(part.strip() for part in str(text).split(",") if part.strip())
+    for part in parts:
+        if form.fullmatch(part) is None:
+            raise ValueError(f"{part!r} is not {what}")
+    return parts
 
 
 def _device_merge(text: Any) -> str:
@@ -98,13 +103,7 @@ def _brokers(text: Any) -> tuple[str, ...]:
 
 
 def _origins(text: Any) -> tuple[str, ...]:
-    if isinstance(text, tuple):  # the default
-        return text
-    origins = tuple(part.strip() for part in str(text).split(",") if part.strip())
-    for origin in origins:
-        if _ORIGIN.fullmatch(origin) is None:
-            raise ValueError(f"{origin!r} is not an origin as https://app.example.org")
-    return origins
+    return _listed(text, _ORIGIN, "an origin as https://app.example.org")
 
 
 def _retention(text: Any) -> timedelta:

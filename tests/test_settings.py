@@ -301,7 +301,7 @@ def test_brokers_are_addresses_between_commas(environment: pytest.MonkeyPatch) -
     assert found == ("a.example:9092", "b-2:9093", "[::1]:9094")
 
 
-@pytest.mark.parametrize("name", ["nowhere/keys.json", "/root/keys.json", "k" * 5000])
+@pytest.mark.parametrize("name", ["nowhere/keys.json", "/nobody/keys.json", "k" * 5000])
 def test_a_file_of_keys_need_not_be_there_yet(environment: pytest.MonkeyPatch, name: str) -> None:
     assert setting(environment, "API_KEYS_FILE", name) == Path(name)
 
