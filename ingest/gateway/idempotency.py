@@ -19,14 +19,17 @@ from ingest.core.dedupe import KeyRef
 from ingest.gateway.problems import Problem
 
 ANSWERS_MAX: Final = 10_000
+REFUSED_MAX: Final = 100_000
 Answer = dict[str, Any]
 
 
 class Answers:
     """The answers given last, by key."""
 
-    def __init__(self, size_max: int = ANSWERS_MAX) -> None:
+    def __init__(self, size_max: int = ANSWERS_MAX, refused_max: int = REFUSED_MAX) -> None:
         self._size_max = size_max
+        self._refused_max = refused_max  # of all answers: each may name a thousand records
+        self._refused = 0
         self._given: OrderedDict[KeyRef, tuple[str, asyncio.Task[Answer]]] = OrderedDict()
 
     async def given(
@@ -49,10 +52,15 @@ class Answers:
         return await asyncio.shield(task)
 
     def _settle(self, ref: KeyRef, task: asyncio.Task[Answer]) -> None:
+        is_kept = ref in self._given and self._given[ref][1] is task
         if task.cancelled() or task.exception() is not None:
-            del self._given[ref]
-        while len(self._given) > self._size_max:
-            self._given.popitem(last=False)
+            if is_kept:
+                del self._given[ref]
+        elif is_kept:  # or it had to go before it was known
+            self._refused += _refused_in(task)
+        while len(self._given) > self._size_max or self._refused > self._refused_max:
+            _, (_, oldest) = self._given.popitem(last=False)
+            self._refused -= _refused_in(oldest)
 
 
 def conflict() -> Problem:
@@ -88,6 +96,11 @@ def with_key(message: bytes, key: str) -> bytes:
         detail = "Idempotency-Key differs from the message's idempotency_key"
         raise Problem(400, "Bad header", code="BAD_HEADER", detail=detail)
     return message
+
+
+def _refused_in(task: asyncio.Task[Answer]) -> int:
+    """How many refused records an answer names; none where it is not known yet."""
+    return len(task.result().get("refused", ())) if task.done() else 0
 
 
 async def _finished(answer: Callable[[], Awaitable[Answer]]) -> Answer:
