@@ -299,3 +299,30 @@ async def test_topics_hand_every_dead_letter_on_in_order():
     await topics.publish_dead_letters(letters[:2])
     await topics.publish_dead_letters(letters[2:])
     assert seen == letters
+
+
+async def test_an_offer_is_taken_whole_or_not_at_all():
+    queue = PromptQueue(messages_max=3, bytes_max=10)
+    assert await queue.offer(numbered(2, 2))
+    assert not await queue.offer(numbered(2, 2, first=2))
+    assert not await queue.offer(numbered(7, first=2))
+    assert await queue.offer(numbered(6, first=2))
+    assert [message.offset for message in await queue.take(10)] == [0, 1, 2]
+    await queue.acknowledge(3)
+    assert await queue.offer(numbered(9, 9, 9, 9))
+    assert not await queue.offer(numbered(1, first=4))
+
+
+async def test_what_waits_for_room_goes_in_whole_and_leaves_nothing_if_it_goes():
+    queue = PromptQueue(messages_max=2)
+    assert await queue.offer(numbered(1, 1))
+    gone = asyncio.create_task(queue.put_whole(numbered(1, 1, first=2)))
+    waiting = asyncio.create_task(queue.put_whole(numbered(1, 1, first=4)))
+    await turns()
+    gone.cancel()
+    await queue.acknowledge(1)
+    await turns()
+    assert [message.offset for message in await queue.take(10)] == [1]
+    await queue.acknowledge(1)
+    await asyncio.wait_for(waiting, DEADLINE_SECONDS)
+    assert [message.offset for message in await queue.take(10)] == [4, 5]

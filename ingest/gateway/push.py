@@ -113,7 +113,7 @@ class Desk:
         if user_id is None:
             return await self.answer([message], kind)
         ref = KeyRef(user_id, key)
-        fingerprint = blake2b(kind.value.encode() + message, digest_size=16).hexdigest()
+        fingerprint = decode(message, kind, _ANY_TIME).fingerprint or _bytes_of(message, kind)
         return await self.answers.given(ref, fingerprint, partial(self._first, message, kind, ref))
 
     def shown(self, tally: Tally) -> Answer:
@@ -246,6 +246,11 @@ def _one_only() -> Problem:
 def _response(desk: Desk, answer: Answer) -> Response:
     status = 200 if desk.is_judging else 202
     return Response(orjson.dumps(answer), status, media_type="application/json")
+
+
+def _bytes_of(message: bytes, kind: Kind) -> str:
+    """What a message that is refused whole is known by."""
+    return blake2b(kind.value.encode() + message, digest_size=16).hexdigest()
 
 
 def _now() -> datetime:

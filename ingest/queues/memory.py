@@ -50,7 +50,10 @@ class MemoryQueue:
                 self._changed.notify_all()
 
     async def offer(self, messages: Sequence[Message]) -> bool:
-        """Add all of the messages if there is room for them now, else none."""
+        """Add all of the messages if there is room for them now, else none.
+
+        More than all room goes in alone.
+        """
         async with self._changed:
             return self._added_whole(messages)
 
@@ -89,10 +92,10 @@ class MemoryQueue:
         if not self._has_room_for(messages[0]):
             return False
         room, size = self._room_for(messages)
-        if room < len(messages) and self._messages:
-            return False
         if room < len(messages):
-            size = sum([len(message.value) for message in messages])
+            if self._messages:
+                return False
+            size = sum([len(message.value) for message in messages])  # alone, as `put` has it
         self._messages.extend(messages)
         self._bytes += size
         self._changed.notify_all()

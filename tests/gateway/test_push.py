@@ -127,6 +127,14 @@ async def test_the_same_key_and_message_have_the_same_answer(client: Client):
     assert counts(first) == {"accepted": 1, "rejected": 1}
 
 
+async def test_a_message_that_is_only_written_otherwise_is_the_same(client: Client):
+    headers = JSON | {"Idempotency-Key": "k"}
+    first = await client.post(EVENTS, content=ONE, headers=headers)
+    spaced = ONE.replace(b",", b" , ")
+    again = await client.post(EVENTS, content=spaced, headers=headers)
+    assert (again.status_code, again.json()) == (200, first.json())
+
+
 async def test_the_same_key_and_message_at_once_are_run_once(client: Client):
     headers = JSON | {"Idempotency-Key": "k"}
     posts = [client.post(EVENTS, content=ONE, headers=headers) for _ in range(20)]
